@@ -1,0 +1,50 @@
+//! What each recipe needs of the machine beside the Rust toolchain, by Debian's package names.
+
+use std::process::Stdio;
+
+use crate::{Outcome, shell};
+
+/// Recipe, and the packages it needs.
+const NEEDS: &[(&str, &[&str])] = &[
+    ("demo", &["debootstrap"]),
+    ("check", &["codespell"]),
+    (
+        "kernel",
+        &["attr", "busybox-static", "erofs-utils", "gcc", "iproute2", "libc6-dev", "libseccomp-dev", "util-linux"],
+    ),
+    ("e2e", &["attr", "busybox-static", "crun", "debootstrap", "erofs-utils", "iproute2", "procps", "util-linux"]),
+    ("bench", &["busybox-static", "crun", "gcc", "libc6-dev"]),
+];
+
+/// Installs what `recipe` needs and this machine lacks.
+///
+/// A machine without apt is told what to install; the recipe then goes on, and fails where something is missing.
+pub(crate) fn ensure(recipe: &str) -> Outcome {
+    let needed = NEEDS.iter().find(|(name, _)| *name == recipe).map_or(&[][..], |(_, packages)| packages);
+    install(needed)
+}
+
+/// Installs packages that this machine lacks.
+pub(crate) fn install(packages: &[&str]) -> Outcome {
+    if !shell::has("dpkg-query") {
+        println!("this machine has no apt; what is needed is called in Debian: {}", packages.join(" "));
+        return Ok(());
+    }
+    let missing: Vec<&str> = packages.iter().copied().filter(|package| !installed(package)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    shell::need_root(&format!("installing {}", missing.join(", ")))?;
+    let apt = |words: &[&str]| {
+        let mut command = shell::program("apt-get", words);
+        command.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+        shell::aloud(&mut command)
+    };
+    apt(&["update", "-q"])?;
+    apt(&[&["install", "-q", "-y", "--no-install-recommends"], &missing[..]].concat())
+}
+
+fn installed(package: &str) -> bool {
+    let mut query = shell::program("dpkg-query", ["-W", "-f", "${db:Status-Status}", package]);
+    query.stderr(Stdio::null()).output().is_ok_and(|out| out.stdout == b"installed")
+}
