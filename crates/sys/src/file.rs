@@ -1,1 +1,99 @@
-//! .
+//! Files of ours: replaced as a whole, locked, made durable.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+
+use rustix::fs::FlockOperation;
+
+use crate::{Calling, Errno, Error, Result};
+
+/// Whether a write must survive a power cut before it is announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The page cache will do: on tmpfs, or where a loss costs nothing.
+    Cached,
+    /// The file and the directory that names it reach the disk first.
+    Synced,
+}
+
+/// Writes a file as a whole: beside its place and then renamed, so that a reader sees the old bytes or the new ones.
+pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.new", std::process::id()));
+    let beside = Path::new(&beside);
+    let done = write_beside(beside, bytes, durability)
+        .and_then(|()| std::fs::rename(beside, path).call(|| format!("rename({beside:?}, {path:?})")));
+    if done.is_err() {
+        // The failure that matters is the first one.
+        let _ = std::fs::remove_file(beside);
+        return done;
+    }
+    if durability == Durability::Synced { sync_dir(path.parent().unwrap_or(Path::new("/"))) } else { Ok(()) }
+}
+
+fn write_beside(beside: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
+    let mut file = File::create(beside).call(|| format!("open({beside:?}, O_CREAT|O_TRUNC)"))?;
+    file.write_all(bytes).call(|| format!("write({beside:?}, {} bytes)", bytes.len()))?;
+    if durability == Durability::Synced {
+        file.sync_all().call(|| format!("fsync({beside:?})"))?;
+    }
+    Ok(())
+}
+
+/// Makes the names in a directory survive a power cut.
+pub fn sync_dir(dir: &Path) -> Result<()> {
+    let dir_file = File::open(dir).call(|| format!("open({dir:?})"))?;
+    dir_file.sync_all().call(|| format!("fsync({dir:?})"))
+}
+
+/// Waits for the lock on an open file (flock(2)); it is let go with the file's last descriptor.
+pub fn lock(file: impl AsFd) -> Result<()> {
+    loop {
+        match rustix::fs::flock(file.as_fd(), FlockOperation::LockExclusive) {
+            Err(Errno::INTR) => {}
+            answer => return answer.call(|| format!("flock({}, LOCK_EX)", file.as_fd().as_raw_fd())),
+        }
+    }
+}
+
+/// Takes the lock on an open file if nobody holds it; tells whether it did.
+pub fn try_lock(file: impl AsFd) -> Result<bool> {
+    match rustix::fs::flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(false),
+        Err(errno) => Err(Error::new(format!("flock({}, LOCK_EX|LOCK_NB)", file.as_fd().as_raw_fd()), errno)),
+    }
+}
+
+/// Says whether reads and writes of a descriptor wait.
+pub fn set_nonblocking(fd: impl AsFd, nonblocking: bool) -> Result<()> {
+    rustix::io::ioctl_fionbio(fd.as_fd(), nonblocking).call(|| format!("ioctl({}, FIONBIO)", fd.as_fd().as_raw_fd()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_file_leaves_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        replace(&path, b"one", Durability::Cached).unwrap();
+        replace(&path, b"two", Durability::Synced).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_lock_is_held_by_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let (first, second) = (File::create(&path).unwrap(), File::open(&path).unwrap());
+        assert!(try_lock(&first).unwrap());
+        assert!(!try_lock(&second).unwrap());
+        drop(first);
+        assert!(try_lock(&second).unwrap());
+    }
+}

@@ -1,1 +1,486 @@
-//! .
+//! Processes: clone3 with a pidfd, signals and exit statuses through it, execve, and our own binary made unwritable.
+//!
+//! A process that clones has one thread (a rule of the house, see ARCHITECTURE.md): the child is a copy of the caller in
+//! which only the cloning thread goes on, so a lock held by another thread would stay locked for ever.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::io::Write as _;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, WaitId, WaitIdOptions};
+
+use crate::errno::check;
+use crate::mount::{self, Attributes, MountAttrFlags};
+use crate::namespace::{NamespaceKind, flag_names};
+use crate::{Calling, Errno, Error, Result};
+
+/// A child process, held by its pidfd, so that a reused process ID can never be mistaken for it.
+#[derive(Debug)]
+pub struct Child {
+    /// The process ID as the caller's PID namespace sees it.
+    pub pid: u32,
+    /// The descriptor that stands for the process.
+    pub pidfd: OwnedFd,
+}
+
+/// Which side of a clone the caller finds itself on.
+#[derive(Debug)]
+pub enum Fork {
+    /// The caller goes on as before and holds the child.
+    Parent(Child),
+    /// The caller is the new process.
+    Child,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// It left by itself, with this code.
+    Exited(i32),
+    /// A signal ended it.
+    Signaled(i32),
+}
+
+impl ExitStatus {
+    /// Returns the code as a shell shows it: 128 and the signal's number for a killed process.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Exited(code) => code,
+            Self::Signaled(signal) => 128 + signal,
+        }
+    }
+}
+
+/// Clones the calling process into new namespaces and, where given, straight into a v2 cgroup (clone3, Linux 5.7).
+///
+/// The child has a copy of everything, so it may go on in ordinary Rust; it must end in [`execve`] or [`exit`].
+pub fn clone_into(namespaces: &[NamespaceKind], cgroup: Option<BorrowedFd<'_>>) -> Result<Fork> {
+    let kinds = namespaces.iter().fold(0, |flags, kind| flags | kind.flag());
+    let mut pidfd: RawFd = -1;
+    let mut flags = u64::from(kinds) | CLONE_PIDFD;
+    if cgroup.is_some() {
+        flags |= CLONE_INTO_CGROUP;
+    }
+    let args = CloneArgs {
+        flags,
+        pidfd: (&raw mut pidfd) as u64,
+        exit_signal: u64::from(libc::SIGCHLD.unsigned_abs()),
+        cgroup: cgroup.map_or(0, |fd| u64::from(fd.as_raw_fd().unsigned_abs())),
+        ..CloneArgs::default()
+    };
+    // SAFETY: `args` is a whole clone_args of the size passed. Without CLONE_VM the child runs on a copy of this stack, so
+    // no stack is given; the kernel writes one int to `pidfd`, which lives through the call.
+    let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
+    let pid = check(ret, || format!("clone3({}|CLONE_PIDFD)", flag_names(kinds)))?;
+    if pid == 0 {
+        return Ok(Fork::Child);
+    }
+    // SAFETY: the call succeeded in the parent, so the kernel has stored a new descriptor that nobody else owns.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Fork::Parent(Child { pid: u32::try_from(pid).unwrap_or(0), pidfd }))
+}
+
+const CLONE_PIDFD: u64 = 0x1000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// `struct clone_args` of `linux/sched.h`, as far as `cgroup` (CLONE_ARGS_SIZE_VER2).
+#[repr(C)]
+#[derive(Debug, Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// Opens the pidfd of a process (Linux 5.3).
+pub fn pidfd_open(pid: u32) -> Result<OwnedFd> {
+    let call = || format!("pidfd_open({pid})");
+    rustix::process::pidfd_open(to_pid(pid).call(call)?, PidfdFlags::empty()).call(call)
+}
+
+/// Takes a copy of a descriptor out of another process (Linux 5.6; needs ptrace access to it).
+pub fn pidfd_getfd(pidfd: impl AsFd, target: RawFd) -> Result<OwnedFd> {
+    rustix::process::pidfd_getfd(pidfd.as_fd(), target, PidfdGetfdFlags::empty())
+        .call(|| format!("pidfd_getfd({}, {target})", pidfd.as_fd().as_raw_fd()))
+}
+
+/// Sends a signal by number; 0 only asks whether the process is there.
+pub fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> Result<()> {
+    let fd = pidfd.as_fd().as_raw_fd();
+    // SAFETY: pidfd_send_signal(2) with a null siginfo and no flags takes integers only; `pidfd` is open.
+    let ret = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, std::ptr::null::<u8>(), 0) };
+    check(ret, || format!("pidfd_send_signal({fd}, {signal})")).map(drop)
+}
+
+/// Waits for a child to end and reaps it.
+pub fn wait(pidfd: impl AsFd) -> Result<ExitStatus> {
+    loop {
+        if let Some(status) = wait_with(pidfd.as_fd(), WaitIdOptions::EXITED)? {
+            return Ok(status);
+        }
+    }
+}
+
+/// Reaps a child if it has ended already.
+pub fn try_wait(pidfd: impl AsFd) -> Result<Option<ExitStatus>> {
+    wait_with(pidfd.as_fd(), WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
+}
+
+fn wait_with(pidfd: BorrowedFd<'_>, options: WaitIdOptions) -> Result<Option<ExitStatus>> {
+    match rustix::process::waitid(WaitId::PidFd(pidfd), options) {
+        Ok(status) => Ok(status.and_then(|status| {
+            let exited = status.exit_status().map(ExitStatus::Exited);
+            exited.or_else(|| status.terminating_signal().map(ExitStatus::Signaled))
+        })),
+        Err(Errno::INTR) => Ok(None),
+        Err(errno) => Err(Error::new(format!("waitid(P_PIDFD, {})", pidfd.as_raw_fd()), errno)),
+    }
+}
+
+/// Reaps any child of the calling process; `None` when none has ended (or none is left, with `ECHILD`).
+pub fn reap_any() -> Result<Option<(u32, ExitStatus)>> {
+    match rustix::process::waitpid(None, rustix::process::WaitOptions::NOHANG) {
+        Ok(None) | Err(Errno::INTR) => Ok(None),
+        Ok(Some((pid, status))) => {
+            let exited = status.exit_status().map(ExitStatus::Exited);
+            let status = exited.or_else(|| status.terminating_signal().map(ExitStatus::Signaled));
+            Ok(status.map(|status| (pid.as_raw_nonzero().get().unsigned_abs(), status)))
+        }
+        Err(errno) => Err(Error::new("waitpid(-1, WNOHANG)", errno)),
+    }
+}
+
+fn to_pid(pid: u32) -> std::result::Result<Pid, Errno> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)
+}
+
+/// Returns the calling process's ID.
+pub fn id() -> u32 {
+    std::process::id()
+}
+
+/// Asks the kernel to signal the calling process when its parent's thread ends (prctl(2), `PR_SET_PDEATHSIG`).
+pub fn die_with_parent(signal: i32) -> Result<()> {
+    // SAFETY: PR_SET_PDEATHSIG takes an integer.
+    let ret = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) };
+    check(ret.into(), || format!("prctl(PR_SET_PDEATHSIG, {signal})")).map(drop)
+}
+
+/// Makes orphaned descendants the calling process's children.
+pub fn become_subreaper() -> Result<()> {
+    rustix::process::set_child_subreaper(Pid::from_raw(1)).call(|| "prctl(PR_SET_CHILD_SUBREAPER, 1)")
+}
+
+/// Names the calling thread as ps(1) shows it; 15 bytes are kept.
+pub fn set_name(name: &CStr) -> Result<()> {
+    rustix::thread::set_name(name).call(|| format!("prctl(PR_SET_NAME, {name:?})"))
+}
+
+/// Forbids (or allows) others of the same user to trace the process and to read it through `/proc`.
+pub fn set_dumpable(dumpable: bool) -> Result<()> {
+    use rustix::process::DumpableBehavior::{Dumpable, NotDumpable};
+    rustix::process::set_dumpable_behavior(if dumpable { Dumpable } else { NotDumpable })
+        .call(|| format!("prctl(PR_SET_DUMPABLE, {})", u8::from(dumpable)))
+}
+
+/// Starts a session of the caller's own, without a controlling terminal.
+pub fn new_session() -> Result<()> {
+    rustix::process::setsid().map(drop).call(|| "setsid()")
+}
+
+/// Sets the file mode mask and returns the old one.
+pub fn set_umask(mask: u32) -> u32 {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask)).as_raw_mode()
+}
+
+/// A resource limit; `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResourceLimit {
+    /// The limit in force.
+    pub soft: Option<u64>,
+    /// The ceiling up to which an unprivileged process may raise the limit.
+    pub hard: Option<u64>,
+}
+
+/// Sets a limit of the calling process by its number (`RLIMIT_NOFILE`, ...).
+pub fn set_resource_limit(resource: u32, limit: ResourceLimit) -> Result<()> {
+    let raw = libc::rlimit64 {
+        rlim_cur: limit.soft.unwrap_or(libc::RLIM64_INFINITY),
+        rlim_max: limit.hard.unwrap_or(libc::RLIM64_INFINITY),
+    };
+    let old = std::ptr::null_mut::<libc::rlimit64>();
+    // SAFETY: `raw` is a whole rlimit64 that the kernel reads; a null `old` asks for no answer.
+    let ret = unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const raw, old) };
+    check(ret, || format!("prlimit64(0, {resource}, {:?}, {:?})", limit.soft, limit.hard)).map(drop)
+}
+
+/// Returns a limit of the calling process by its number.
+pub fn resource_limit(resource: u32) -> Result<ResourceLimit> {
+    let mut raw = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let new = std::ptr::null::<libc::rlimit64>();
+    // SAFETY: `raw` is a whole rlimit64 that the kernel fills; a null `new` changes nothing.
+    let ret = unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, new, &raw mut raw) };
+    check(ret, || format!("prlimit64(0, {resource})"))?;
+    let finite = |value| (value != libc::RLIM64_INFINITY).then_some(value);
+    Ok(ResourceLimit { soft: finite(raw.rlim_cur), hard: finite(raw.rlim_max) })
+}
+
+/// Marks every descriptor from `first` on close-on-exec (close_range(2), Linux 5.11).
+pub fn close_on_exec_from(first: RawFd) -> Result<()> {
+    const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    // SAFETY: with CLOSE_RANGE_CLOEXEC nothing is closed, so no owner loses its descriptor.
+    let ret = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) };
+    check(ret, || format!("close_range({first}, ~0, CLOSE_RANGE_CLOEXEC)")).map(drop)
+}
+
+/// Puts a copy of `fd` at `target`, which an exec leaves open.
+pub fn duplicate_to(fd: impl AsFd, target: RawFd) -> Result<()> {
+    let raw = fd.as_fd().as_raw_fd();
+    if raw == target {
+        return keep_over_exec(fd, true);
+    }
+    // SAFETY: dup2(2) takes two integers. What stood at `target` is closed: callers name the standard descriptors or
+    // numbers that a protocol fixes (as LISTEN_FDS does), in a child that is about to exec and owns nothing there.
+    let ret = unsafe { libc::dup2(raw, target) };
+    check(ret.into(), || format!("dup2({raw}, {target})")).map(drop)
+}
+
+/// Says whether a descriptor stays open over an exec.
+pub fn keep_over_exec(fd: impl AsFd, keep: bool) -> Result<()> {
+    let flags = if keep { rustix::io::FdFlags::empty() } else { rustix::io::FdFlags::CLOEXEC };
+    rustix::io::fcntl_setfd(fd.as_fd(), flags).call(|| format!("fcntl({}, F_SETFD)", fd.as_fd().as_raw_fd()))
+}
+
+/// Takes ownership of a descriptor that was handed over by number, as an argument or by protocol.
+///
+/// Fails with `EBADF` when no such descriptor is open. Callers name each number once.
+pub fn adopt_fd(number: RawFd) -> Result<OwnedFd> {
+    // SAFETY: F_GETFD takes integers and changes nothing.
+    let ret = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    check(ret.into(), || format!("fcntl({number}, F_GETFD)"))?;
+    // SAFETY: the descriptor is open, and by the protocol of the two sides nothing else in this process owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Replaces the calling process by a program. It returns only on failure.
+pub fn execve(program: &CStr, arguments: &[CString], environment: &[CString]) -> Error {
+    let arguments_c = null_terminated(arguments);
+    let environment_c = null_terminated(environment);
+    // SAFETY: both arrays end in a null pointer, and their strings live in the slices until the call is over.
+    unsafe { libc::execve(program.as_ptr(), arguments_c.as_ptr(), environment_c.as_ptr()) };
+    Error::from_io(format!("execve({program:?})"), &std::io::Error::last_os_error())
+}
+
+fn null_terminated(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+/// Ends the calling process at once, without running destructors or exit handlers of the process it was cloned from.
+pub fn exit(code: i32) -> ! {
+    // SAFETY: _exit(2) does not return and touches no memory of ours.
+    unsafe { libc::_exit(code) }
+}
+
+/// Tells whether the binary we run from can be opened for writing by nobody, whatever their rights.
+pub fn is_sealed() -> bool {
+    let read_only =
+        rustix::fs::statvfs("/proc/self/exe").is_ok_and(|fs| fs.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
+    read_only
+        || std::fs::read_link("/proc/self/exe").is_ok_and(|path| path.as_os_str().as_bytes().starts_with(b"/memfd:"))
+}
+
+/// Opens our own binary on a detached read-only mount.
+///
+/// A process of a container can reach the binary of a runtime that joins it through `/proc/PID/exe` and write to it
+/// (CVE-2019-5736). A process that runs from this descriptor has an `exe` on which every open for writing answers EROFS.
+/// It costs three system calls; where mounts are not allowed, a sealed copy in memory does the same.
+pub fn sealed_binary() -> Result<OwnedFd> {
+    let clone = mount::clone_tree_at(None, "/proc/self/exe", false);
+    let sealed = clone.and_then(|tree| {
+        mount::set_attributes(
+            &tree,
+            &Attributes { set: MountAttrFlags::MOUNT_ATTR_RDONLY, ..Attributes::default() },
+            false,
+        )?;
+        Ok(tree)
+    });
+    sealed.or_else(|_| sealed_copy())
+}
+
+fn sealed_copy() -> Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let copy = rustix::fs::memfd_create("conductor", flags).call(|| "memfd_create(\"conductor\")")?;
+    let binary = std::fs::read("/proc/self/exe").call(|| "read(\"/proc/self/exe\")")?;
+    let mut file = std::fs::File::from(copy);
+    file.write_all(&binary).call(|| "write(memfd)")?;
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&file, seals).call(|| "fcntl(memfd, F_ADD_SEALS)")?;
+    Ok(file.into())
+}
+
+/// Starts our own binary from [`sealed_binary`], with `arguments` (the first is its name) and the descriptors of `pass`
+/// open at their own numbers. Standard input, output and error are `/dev/null`, unless `inherit_stderr`.
+pub fn spawn_sealed(arguments: &[&OsStr], pass: &[BorrowedFd<'_>], inherit_stderr: bool) -> Result<Child> {
+    let binary = sealed_binary()?;
+    for fd in pass {
+        keep_over_exec(fd, true)?;
+    }
+    let path = format!("/proc/self/fd/{}", binary.as_raw_fd());
+    let mut command = Command::new(&path);
+    command.args(arguments.iter().skip(1)).stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(if inherit_stderr { Stdio::inherit() } else { Stdio::null() });
+    if let Some(name) = arguments.first() {
+        command.arg0(name);
+    }
+    let spawned = command.spawn().call(|| format!("execve({path:?})"));
+    for fd in pass {
+        keep_over_exec(fd, false)?;
+    }
+    let pid = spawned?.id();
+    Ok(Child { pid, pidfd: pidfd_open(pid)? })
+}
+
+/// Replaces the calling process by our own binary, run from [`sealed_binary`], with the same arguments.
+///
+/// Does nothing when the binary is sealed already, so a face that meets containers calls it first.
+pub fn ensure_sealed() -> Result<()> {
+    if is_sealed() {
+        return Ok(());
+    }
+    let binary = sealed_binary()?;
+    let strings = |words: Vec<&OsStr>| -> Vec<CString> {
+        words.iter().filter_map(|word| CString::new(word.as_bytes()).ok()).collect()
+    };
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let environment: Vec<_> = std::env::vars_os()
+        .map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            name
+        })
+        .collect();
+    let arguments = strings(arguments.iter().map(AsRef::as_ref).collect());
+    let environment = strings(environment.iter().map(AsRef::as_ref).collect());
+    Err(exec_fd(&binary, &arguments, &environment))
+}
+
+/// Replaces the calling process by the program behind a descriptor. It returns only on failure.
+fn exec_fd(program: &OwnedFd, arguments: &[CString], environment: &[CString]) -> Error {
+    let arguments_c = null_terminated(arguments);
+    let environment_c = null_terminated(environment);
+    // SAFETY: both arrays end in a null pointer and their strings live in the slices; the empty path with AT_EMPTY_PATH
+    // means the descriptor itself, which is open.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            program.as_raw_fd(),
+            c"".as_ptr(),
+            arguments_c.as_ptr(),
+            environment_c.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    Error::from_io("execveat(self, AT_EMPTY_PATH)", &std::io::Error::last_os_error())
+}
+
+/// Returns the number of a signal by name (`TERM`, `SIGTERM`) or number; real-time signals as `RTMIN+n`.
+pub fn signal_by_name(word: &str) -> Option<i32> {
+    if let Ok(number) = word.parse() {
+        return (1..=64).contains(&number).then_some(number);
+    }
+    let upper = word.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    if let Some((_, number)) = SIGNALS.iter().find(|(known, _)| *known == name) {
+        return Some(*number);
+    }
+    let offset = |prefix: &str| name.strip_prefix(prefix).and_then(|rest| rest.parse::<i32>().ok());
+    let number = match name {
+        "RTMIN" => 34,
+        "RTMAX" => 64,
+        _ => offset("RTMIN+").map(|n| 34 + n).or_else(|| offset("RTMAX-").map(|n| 64 - n))?,
+    };
+    (34..=64).contains(&number).then_some(number)
+}
+
+/// Returns the name of a signal with its prefix, `SIGTERM`.
+pub fn signal_name(number: i32) -> String {
+    match SIGNALS.iter().find(|(_, known)| *known == number) {
+        Some((name, _)) => format!("SIG{name}"),
+        None => format!("SIG{number}"),
+    }
+}
+
+/// The signals of signal(7) by name.
+const SIGNALS: &[(&str, i32)] = &[
+    ("HUP", libc::SIGHUP),
+    ("INT", libc::SIGINT),
+    ("QUIT", libc::SIGQUIT),
+    ("ILL", libc::SIGILL),
+    ("TRAP", libc::SIGTRAP),
+    ("ABRT", libc::SIGABRT),
+    ("BUS", libc::SIGBUS),
+    ("FPE", libc::SIGFPE),
+    ("KILL", libc::SIGKILL),
+    ("USR1", libc::SIGUSR1),
+    ("SEGV", libc::SIGSEGV),
+    ("USR2", libc::SIGUSR2),
+    ("PIPE", libc::SIGPIPE),
+    ("ALRM", libc::SIGALRM),
+    ("TERM", libc::SIGTERM),
+    ("STKFLT", libc::SIGSTKFLT),
+    ("CHLD", libc::SIGCHLD),
+    ("CLD", libc::SIGCHLD),
+    ("CONT", libc::SIGCONT),
+    ("STOP", libc::SIGSTOP),
+    ("TSTP", libc::SIGTSTP),
+    ("TTIN", libc::SIGTTIN),
+    ("TTOU", libc::SIGTTOU),
+    ("URG", libc::SIGURG),
+    ("XCPU", libc::SIGXCPU),
+    ("XFSZ", libc::SIGXFSZ),
+    ("VTALRM", libc::SIGVTALRM),
+    ("PROF", libc::SIGPROF),
+    ("WINCH", libc::SIGWINCH),
+    ("IO", libc::SIGIO),
+    ("POLL", libc::SIGIO),
+    ("PWR", libc::SIGPWR),
+    ("SYS", libc::SIGSYS),
+];
+
+/// Sends a signal by number to a process whose ID the caller knows to be its own (a child not yet reaped).
+pub fn kill(pid: u32, signal: i32) -> Result<()> {
+    let call = || format!("kill({pid}, {})", signal_name(signal));
+    let pid = to_pid(pid).call(call)?;
+    let signal = Signal::from_named_raw(signal).ok_or(Errno::INVAL).call(call)?;
+    rustix::process::kill_process(pid, signal).call(call)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_known_by_name_and_number() {
+        assert_eq!(signal_by_name("SIGTERM"), Some(15));
+        assert_eq!(signal_by_name("kill"), Some(9));
+        assert_eq!(signal_by_name("9"), Some(9));
+        assert_eq!(signal_by_name("RTMIN+3"), Some(37));
+        assert_eq!(signal_by_name("SIGRTMAX-1"), Some(63));
+        for word in ["", "0", "65", "SIGNOPE", "RTMIN+40", "-1"] {
+            assert_eq!(signal_by_name(word), None, "{word:?}");
+        }
+        assert_eq!(signal_name(9), "SIGKILL");
+    }
+}
