@@ -1,1 +1,35 @@
-//! .
+//! The life of a container: create to remove, its monitor, its state, its logs.
+//!
+//! The engine knows images (through `store`) and processes (through `runtime`) and makes containers of them. A command
+//! calls a verb of [`Engine`]; the verb decides with plain functions ([`spec`], the parsers of [`MountRequest`] and
+//! [`Resources`]) and then acts. What stays when the command has returned is one small monitor per container
+//! ([`monitor`]), and files that are drawn above [`Container`].
+//!
+//! Start reading at [`Engine`].
+
+mod attach;
+mod container;
+mod engine;
+mod error;
+mod inspect;
+mod mounts;
+mod name;
+mod request;
+mod resources;
+mod signal;
+
+pub use attach::{AttachOptions, DetachKeys, DetachKeysError};
+pub use container::{Container, MountPoint, State, Status, Summary};
+pub use engine::{AttachOutcome, Engine, ExecRequest, LogsRequest, RemoveOptions, RunOutcome, StartMode, StopOptions};
+pub use error::{Cause, Chain, Error};
+pub use inspect::Inspection;
+pub use mounts::{MountError, MountRequest, MountSource, Propagation, VolumeName};
+pub use name::{ContainerId, ContainerName, IdError, NameError};
+pub use request::{
+    CreateRequest, LogDriver, LogOptionError, LogOptions, NetworkMode, NetworkModeError, Seccomp, Security,
+    SecurityError,
+};
+pub use resources::{
+    Cpus, DEFAULT_PIDS, DEFAULT_SHM, LEAST_MEMORY, Resources, ResourcesError, Ulimit, parse_cpus, parse_size,
+};
+pub use signal::{Signal, SignalError};

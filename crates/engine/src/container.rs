@@ -1,0 +1,137 @@
+//! A container's record: what it was made from, and how it fares.
+//!
+//! The record is written once, when the container is created, and never changed; what changes ([`State`]) is kept beside
+//! it. Both are JSON that a person can read with `cat`:
+//!
+//! ```text
+//! <root>/containers/<id>/container.json    the record
+//!                        exit.json         how the last run ended
+//!                        upper/ work/      the container's changes to its image; made by the first start
+//!                        <id>-json.log     its output, with <id>-json.log.1, .2 being older
+//! <root>/names/<name>                      a link to the record's directory
+//! <state>/containers/<id>/                 there only while something of the container runs
+//!                        lock              held by the monitor for its whole life
+//!                        state.json        what `ps` shows
+//!                        config.json       the OCI spec of this run
+//!                        monitor.sock      attach, wait
+//!                        hostname hosts resolv.conf
+//! ```
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use oci::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::{ContainerId, ContainerName, CreateRequest};
+
+/// A container's record.
+///
+/// It is made by [`Engine::create`](crate::Engine::create), found again by [`Engine::find`](crate::Engine::find), and gone
+/// after [`Engine::remove`](crate::Engine::remove). In between it may run many times, one at a time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Container {
+    /// Its id, for its whole life.
+    pub id: ContainerId,
+    /// Its name.
+    pub name: ContainerName,
+    /// When it was created.
+    pub created: Timestamp,
+    /// The image's id: the digest of its configuration.
+    pub image_id: Digest,
+    /// The program and its arguments, from request and image together.
+    pub args: Vec<String>,
+    /// Names of the volumes that were made for this container alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub anonymous_volumes: Vec<ContainerName>,
+    /// What was asked for.
+    pub request: CreateRequest,
+}
+
+/// How a container fares.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// Which part of its life it is in.
+    pub status: Status,
+    /// The command's process, while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    /// The exit status of the last run.
+    pub exit_code: i32,
+    /// Whether the kernel killed a process of it for want of memory.
+    pub oom_killed: bool,
+    /// What went wrong with the last run, if it was us.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error: String,
+    /// When it was started last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it ended last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+}
+
+/// Which part of its life a container is in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It has never run.
+    #[default]
+    Created,
+    /// Its command runs.
+    Running,
+    /// Its command has ended.
+    Exited,
+}
+
+impl Status {
+    /// Returns Docker's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Exited => "exited",
+        }
+    }
+}
+
+/// A container as `ps` shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name.
+    pub name: ContainerName,
+    /// The image, as the user named it.
+    pub image: String,
+    /// The program and its arguments.
+    pub args: Vec<String>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Its labels.
+    pub labels: std::collections::BTreeMap<String, String>,
+    /// How it fares.
+    pub state: State,
+}
+
+/// What is mounted into a container, as `inspect` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct MountPoint {
+    /// `bind`, `volume` or `tmpfs`.
+    #[serde(rename = "Type")]
+    pub kind: &'static str,
+    /// The volume's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where it lies on the host.
+    pub source: PathBuf,
+    /// Where it is mounted.
+    pub destination: PathBuf,
+    /// Whether it can be written.
+    #[serde(rename = "RW")]
+    pub writable: bool,
+    /// Which later mounts it shares.
+    pub propagation: &'static str,
+}

@@ -1,0 +1,152 @@
+//! Why a verb of the engine failed, in the user's words, with the exit code that scripts expect.
+
+use crate::{ContainerName, MountError, ResourcesError};
+
+/// Why the engine could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No container has this name or id.
+    #[error("no such container: {0}")]
+    NoSuchContainer(String),
+    /// Several ids begin so.
+    #[error("{prefix} is the beginning of {count} container ids: give more digits")]
+    Ambiguous {
+        /// What was asked for.
+        prefix: String,
+        /// How many containers it fits.
+        count: usize,
+    },
+    /// Another container has the name.
+    #[error("the name {name} is in use by container {holder}: remove or rename that container, or use another name")]
+    NameInUse {
+        /// The name.
+        name: ContainerName,
+        /// The short id of the container that has it.
+        holder: String,
+    },
+    /// The verb needs a running container.
+    #[error("container {0} is not running")]
+    NotRunning(String),
+    /// The verb needs a container that does not run.
+    #[error("container {0} is running: stop it first, or force the removal")]
+    Running(String),
+    /// The container runs already.
+    #[error("container {0} is running already")]
+    AlreadyRunning(String),
+    /// Two options that exclude each other.
+    #[error("conflicting options: {0}")]
+    Conflict(&'static str),
+    /// A limit that cannot be kept.
+    #[error(transparent)]
+    Resources(#[from] ResourcesError),
+    /// A mount that cannot be made.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// A bind mount without anything to mount.
+    #[error("the volume source {0} does not exist: create it first (mkdir -p {0}), or use a named volume")]
+    MissingSource(String),
+    /// A terminal was asked for where there is none to attach.
+    #[error("the input device is not a TTY")]
+    NotATerminal,
+    /// The command in the container could not be started; 126 and 127 say why.
+    #[error("cannot start container {name}")]
+    Start {
+        /// The container.
+        name: String,
+        /// 127 when there is no such command, 126 when it cannot be executed, 125 when it was us.
+        code: u8,
+        /// The cause.
+        source: Cause,
+    },
+    /// A step failed for a reason that only its cause knows.
+    #[error("cannot {doing}")]
+    Doing {
+        /// What could not be done.
+        doing: String,
+        /// The cause.
+        source: Cause,
+    },
+}
+
+/// The cause of an error, whichever crate it came from.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+impl Error {
+    /// Returns the exit code of `run`, `start` and `exec` that fail with this error.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Start { code, .. } => *code,
+            _ => 125,
+        }
+    }
+
+    /// Returns what the user can do next, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Start { code: 127, .. } => Some(
+                "the command is looked up in the image; its PATH may lack it, or the image may be another one".into(),
+            ),
+            Self::NotATerminal => Some("leave -t away when standard input is not a terminal".into()),
+            _ => None,
+        }
+    }
+}
+
+/// Says what could not be done, above the error.
+pub(crate) trait Doing<T> {
+    /// Names what was being done; the closure runs only on failure.
+    fn doing<S: Into<String>>(self, what: impl FnOnce() -> S) -> Result<T, Error>;
+}
+
+impl<T, E: Into<Cause>> Doing<T> for Result<T, E> {
+    fn doing<S: Into<String>>(self, what: impl FnOnce() -> S) -> Result<T, Error> {
+        self.map_err(|error| Error::Doing { doing: what().into(), source: error.into() })
+    }
+}
+
+/// An error that came from another process of ours, as the lines of its chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    line: String,
+    cause: Option<Box<Chain>>,
+}
+
+impl Chain {
+    /// Writes an error and its causes down, one a line.
+    pub(crate) fn write(error: &(dyn std::error::Error + 'static)) -> String {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        causes.map(|cause| cause.to_string().replace('\n', " ")).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Reads what [`Chain::write`] wrote.
+    pub(crate) fn read(text: &str) -> Self {
+        let (line, rest) = text.split_once('\n').map_or((text, None), |(line, rest)| (line, Some(rest)));
+        Self { line: line.to_owned(), cause: rest.map(|rest| Box::new(Self::read(rest))) }
+    }
+}
+
+impl std::fmt::Display for Chain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.line)
+    }
+}
+
+impl std::error::Error for Chain {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_of_errors_crosses_to_another_process() {
+        let error = Error::Start { name: "web".into(), code: 127, source: Chain::read("no such file").into() };
+        let chain = Chain::read(&Chain::write(&error));
+        assert_eq!(chain.to_string(), "cannot start container web");
+        assert_eq!(std::error::Error::source(&chain).unwrap().to_string(), "no such file");
+    }
+}

@@ -1,0 +1,304 @@
+//! What a caller asks for when a container is created: the nouns behind the flags of `create` and `run`.
+//!
+//! A request is stored with its container, so that a later `start` makes the same container again. The parsers of single
+//! flags live with their nouns: [`MountRequest`](crate::MountRequest), [`Resources`](crate::Resources),
+//! [`Signal`](crate::Signal).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ContainerName, MountRequest, Resources, Signal};
+
+/// A container as it was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CreateRequest {
+    /// The image, as the user named it.
+    pub image: String,
+    /// The container's name; one is made up where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<ContainerName>,
+    /// The host name inside; the short id where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// The words after the image: they take the place of the image's command.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Takes the place of the image's entrypoint, and drops its command; empty to clear it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Vec<String>>,
+    /// `NAME=VALUE`, or `NAME` alone to remove a variable of the image.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    /// The working directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
+    /// `USER[:GROUP]`, names or numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Supplementary groups beside those of the image's `/etc/group`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub group_add: Vec<String>,
+    /// Volumes, bind mounts and tmpfs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<MountRequest>,
+    /// Makes the root read-only.
+    pub read_only: bool,
+    /// Capabilities beside the default ones, as in `NET_ADMIN` or `ALL`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cap_add: Vec<String>,
+    /// Capabilities to drop from the default ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cap_drop: Vec<String>,
+    /// What `--security-opt` said.
+    pub security: Security,
+    /// Lifts the confinement: all capabilities, all devices, no seccomp, no masked paths.
+    pub privileged: bool,
+    /// Puts our small init before the command: it reaps and forwards signals.
+    pub init: bool,
+    /// Labels, for people and tools.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Kernel parameters of the container's own namespaces.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctls: BTreeMap<String, String>,
+    /// Limits.
+    pub resources: Resources,
+    /// What the container sees of the network.
+    pub network: NetworkMode,
+    /// Gives the command a terminal.
+    pub tty: bool,
+    /// Keeps the command's standard input open for whoever attaches.
+    pub open_stdin: bool,
+    /// Closes standard input when the first client that sent to it leaves (a foreground `run -i`).
+    pub stdin_once: bool,
+    /// Removes the container when it has exited.
+    pub remove_on_exit: bool,
+    /// The signal that asks the command to stop; the image's, or SIGTERM, where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_signal: Option<Signal>,
+    /// Seconds between that signal and SIGKILL; ten where none are given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_timeout: Option<u32>,
+    /// What becomes of the output.
+    pub log: LogOptions,
+}
+
+/// What a container sees of the network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum NetworkMode {
+    /// A network namespace of its own, with nothing but the loopback interface.
+    #[default]
+    None,
+    /// The host's network.
+    Host,
+    /// The network namespace of another container, by name or id.
+    Container(String),
+}
+
+/// Why a word is not a network mode.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown network {0:?}: use none, host or container:NAME")]
+pub struct NetworkModeError(String);
+
+impl FromStr for NetworkMode {
+    type Err = NetworkModeError;
+
+    fn from_str(word: &str) -> Result<Self, NetworkModeError> {
+        match word.split_once(':') {
+            None if word == "none" => Ok(Self::None),
+            None if word == "host" => Ok(Self::Host),
+            Some(("container", other)) if !other.is_empty() => Ok(Self::Container(other.to_owned())),
+            _ => Err(NetworkModeError(word.to_owned())),
+        }
+    }
+}
+
+impl TryFrom<String> for NetworkMode {
+    type Error = NetworkModeError;
+
+    fn try_from(word: String) -> Result<Self, NetworkModeError> {
+        word.parse()
+    }
+}
+
+impl From<NetworkMode> for String {
+    fn from(mode: NetworkMode) -> Self {
+        match mode {
+            NetworkMode::None => "none".into(),
+            NetworkMode::Host => "host".into(),
+            NetworkMode::Container(other) => format!("container:{other}"),
+        }
+    }
+}
+
+/// What `--security-opt` said, all options together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Security {
+    /// Whether programs may gain privileges by set-user-id bits; they may not where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_new_privileges: Option<bool>,
+    /// Which system calls are allowed.
+    pub seccomp: Seccomp,
+    /// Leaves the sensitive files of `/proc` and `/sys` visible and writable.
+    pub unmask: bool,
+}
+
+/// Which system calls a container may make.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seccomp {
+    /// Those of the list that is compiled in.
+    #[default]
+    Builtin,
+    /// All of them.
+    Unconfined,
+    /// Those of a file, in the OCI runtime specification's form or in Docker's.
+    Profile(PathBuf),
+}
+
+/// Why a security option cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "unknown security option {0:?}: use no-new-privileges[=true|false], seccomp=unconfined, seccomp=FILE \
+     or systempaths=unconfined"
+)]
+pub struct SecurityError(String);
+
+impl Security {
+    /// Adds what one `--security-opt` says.
+    pub fn set(&mut self, option: &str) -> Result<(), SecurityError> {
+        let unknown = || SecurityError(option.to_owned());
+        let (key, value) = match option.split_once(['=', ':']) {
+            Some((key, value)) => (key, Some(value)),
+            None => (option, None),
+        };
+        match (key, value) {
+            ("no-new-privileges", None | Some("true")) => self.no_new_privileges = Some(true),
+            ("no-new-privileges", Some("false")) => self.no_new_privileges = Some(false),
+            ("seccomp", Some("unconfined")) => self.seccomp = Seccomp::Unconfined,
+            ("seccomp", Some("builtin")) => self.seccomp = Seccomp::Builtin,
+            ("seccomp", Some(file)) if !file.is_empty() => self.seccomp = Seccomp::Profile(file.into()),
+            ("systempaths", Some("unconfined")) => self.unmask = true,
+            _ => return Err(unknown()),
+        }
+        Ok(())
+    }
+}
+
+/// What becomes of a container's output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogOptions {
+    /// Whether it is kept.
+    pub driver: LogDriver,
+    /// The size in bytes at which a file is put aside and a new one begun.
+    pub max_size: u64,
+    /// How many files are kept, the newest included.
+    pub max_file: u32,
+}
+
+/// Where the output is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogDriver {
+    /// In files of JSON lines.
+    #[default]
+    #[serde(rename = "json-file")]
+    JsonFile,
+    /// Nowhere.
+    #[serde(rename = "none")]
+    None,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { driver: LogDriver::JsonFile, max_size: 10 * 1024 * 1024, max_file: 3 }
+    }
+}
+
+/// Why a log option cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LogOptionError {
+    /// A driver that does not exist.
+    #[error("unknown log driver {0:?}: use json-file or none")]
+    Driver(String),
+    /// A key or a value that means nothing.
+    #[error("unknown log option {0:?}: use max-size=SIZE (as in 10m) or max-file=NUMBER")]
+    Option(String),
+}
+
+impl LogOptions {
+    /// Takes the driver by its name.
+    pub fn set_driver(&mut self, name: &str) -> Result<(), LogOptionError> {
+        self.driver = match name {
+            "json-file" => LogDriver::JsonFile,
+            "none" => LogDriver::None,
+            other => return Err(LogOptionError::Driver(other.to_owned())),
+        };
+        Ok(())
+    }
+
+    /// Adds what one `--log-opt` says.
+    pub fn set(&mut self, option: &str) -> Result<(), LogOptionError> {
+        let unknown = || LogOptionError::Option(option.to_owned());
+        match option.split_once('=').ok_or_else(unknown)? {
+            ("max-size", "-1") => self.max_size = u64::MAX,
+            ("max-size", size) => self.max_size = crate::resources::parse_size(size).map_err(|_| unknown())?.max(1),
+            ("max-file", number) => self.max_file = number.parse().ok().filter(|n| *n > 0).ok_or_else(unknown)?,
+            _ => return Err(unknown()),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_none_the_host_s_or_another_container_s() {
+        assert_eq!("none".parse(), Ok(NetworkMode::None));
+        assert_eq!("host".parse(), Ok(NetworkMode::Host));
+        assert_eq!("container:web".parse(), Ok(NetworkMode::Container("web".into())));
+        for bad in ["", "container:", "bridge9", "hosts", "container"] {
+            assert!(bad.parse::<NetworkMode>().is_err(), "{bad:?} was taken");
+        }
+    }
+
+    #[test]
+    fn security_options_are_docker_s() {
+        let mut security = Security::default();
+        for option in ["no-new-privileges=false", "seccomp=unconfined", "systempaths=unconfined"] {
+            security.set(option).unwrap();
+        }
+        assert_eq!(security, Security { no_new_privileges: Some(false), seccomp: Seccomp::Unconfined, unmask: true });
+        security.set("seccomp=/etc/list.json").unwrap();
+        assert_eq!(security.seccomp, Seccomp::Profile("/etc/list.json".into()));
+        security.set("no-new-privileges").unwrap();
+        assert_eq!(security.no_new_privileges, Some(true));
+        assert!(security.set("selinux=on").is_err());
+        assert!(security.set("no-new-privileges=maybe").is_err());
+    }
+
+    #[test]
+    fn log_options_are_docker_s() {
+        let mut log = LogOptions::default();
+        log.set("max-size=1k").unwrap();
+        log.set("max-file=2").unwrap();
+        assert_eq!((log.max_size, log.max_file), (1024, 2));
+        assert!(log.set("max-file=0").is_err());
+        assert!(log.set("compress").is_err());
+    }
+
+    #[test]
+    fn a_request_survives_its_file() {
+        let request = CreateRequest { image: "debian".into(), tty: true, ..CreateRequest::default() };
+        let text = serde_json::to_string(&request).unwrap();
+        assert_eq!(serde_json::from_str::<CreateRequest>(&text).unwrap(), request);
+    }
+}
