@@ -154,6 +154,11 @@ pub fn set_host_name(name: &str) -> Result<()> {
     rustix::system::sethostname(name.as_bytes()).call(|| format!("sethostname({name:?})"))
 }
 
+/// Returns the host name of the calling process's UTS namespace.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// Sets the NIS domain name of the calling process's UTS namespace.
 pub fn set_domain_name(name: &str) -> Result<()> {
     rustix::system::setdomainname(name.as_bytes()).call(|| format!("setdomainname({name:?})"))
