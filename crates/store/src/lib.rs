@@ -1,1 +1,48 @@
-//! .
+//! What lies on disk: layers, EROFS indexes, image documents and names, and the scratch directories of containers.
+//!
+//! An image is data. A layer is an uncompressed tar under its diff-id and is never unpacked; beside it stands an EROFS
+//! index, merged over all layers of the image, which the kernel mounts straight from the file.
+//!
+//! ```text
+//! <root>/                        0700, as every directory below it
+//! ├── blobs/sha256/<hex>         documents: image configurations and manifests, under their digest
+//! ├── layers/sha256/<hex>        layers: uncompressed tars, under their diff-id
+//! ├── indexes/<hex>.erofs        one index an image, under the chain ID of its layers
+//! ├── images/<hex>               one small JSON an image, under its ID: what is needed before its configuration is read
+//! ├── names/<repository>/<tag>   a symbolic link to ../../images/<hex>; '/' in the repository is written '+'
+//! ├── containers/<id>/{upper,work}    the writable layer of a container
+//! ├── tmp/<work>/                work in flight; its owner holds a flock on the directory
+//! └── lock                       flock: held for the short time in which content, records and names change
+//! ```
+//!
+//! Readers take no lock: all they open came to its name by one rename, complete and synced. Writers assemble everything in a
+//! directory of their own ([`Work`]) and move it into place at the end; whatever dies before leaves a directory without an
+//! owner, which the next writer removes. What no record refers to is garbage.
+//!
+//! Start reading at [`Store`]; [`Images`] finds, names and removes, [`Work`] adds, [`snapshot`] mounts, [`overlay`] names
+//! what a container's root is stacked from.
+
+mod catalogue;
+mod error;
+mod file;
+mod image;
+mod images;
+mod index;
+mod layout;
+pub mod overlay;
+mod record;
+mod removal;
+pub mod snapshot;
+mod step;
+mod store;
+mod sweep;
+mod work;
+
+pub use catalogue::{Listed, Removed, Usage};
+pub use error::StoreError;
+pub use image::{ChainId, Image, Layer};
+pub use images::Images;
+pub use layout::Layout;
+pub use step::StoreStep;
+pub use store::{Durability, Store};
+pub use work::{Documents, LayerWriter, Work};

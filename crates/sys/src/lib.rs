@@ -11,6 +11,7 @@ pub mod credentials;
 pub mod errno;
 pub mod event;
 pub mod file;
+pub mod loopdev;
 pub mod mount;
 pub mod namespace;
 pub mod path;

@@ -1,0 +1,233 @@
+//! The images of a store: found, listed, named and removed.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use oci::image::ImageConfiguration;
+use oci::{Digest, Reference};
+use sys::Calling;
+use trace::Recorder;
+
+use crate::catalogue::{self, Asked, Catalogue, Entry};
+use crate::error::Doing;
+use crate::layout::parse_name;
+use crate::record::Record;
+use crate::step::apply;
+use crate::{Image, Layer, Layout, Listed, Removed, Store, StoreError, StoreStep, Usage, file};
+
+/// The images of a store. Finding and listing take no lock.
+#[derive(Debug, Clone, Copy)]
+pub struct Images<'a> {
+    store: &'a Store,
+}
+
+impl<'a> Images<'a> {
+    pub(crate) fn new(store: &'a Store) -> Self {
+        Self { store }
+    }
+
+    fn layout(&self) -> &'a Layout {
+        self.store.layout()
+    }
+
+    /// Finds an image by name, by ID or by the beginning of its ID, and reads it.
+    pub fn resolve(&self, asked: &str) -> Result<Image, StoreError> {
+        let (_, record) = self.find(asked)?;
+        self.read(record)
+    }
+
+    /// Finds an image by its name, and reads it.
+    pub fn resolve_name(&self, name: &Reference) -> Result<Image, StoreError> {
+        let record = self.find_name(name)?.ok_or_else(|| StoreError::NotFound(name.familiar()))?;
+        self.read(record)
+    }
+
+    /// Reads the image with this ID.
+    pub fn load(&self, id: &Digest) -> Result<Image, StoreError> {
+        let record = Record::read(&self.layout().record(id))?.ok_or_else(|| StoreError::NotFound(id.to_string()))?;
+        self.read(record)
+    }
+
+    /// Lists all images, the newest first.
+    pub fn list(&self) -> Result<Vec<Listed>, StoreError> {
+        Ok(self.catalogue()?.list())
+    }
+
+    /// Returns the names of an image, in order.
+    pub fn names_of(&self, id: &Digest) -> Result<Vec<Reference>, StoreError> {
+        Ok(self.names()?.remove(id).unwrap_or_default())
+    }
+
+    /// Reads a document by its digest.
+    pub fn document(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        let path = self.layout().blob(digest);
+        fs::read(&path).call(|| format!("open({})", path.display())).doing(|| format!("read document {digest}"))
+    }
+
+    /// Gives an image another name; if another image had it, that one loses it.
+    pub fn tag(&self, asked: &str, name: &Reference, recorder: &Recorder) -> Result<Digest, StoreError> {
+        if name.digest().is_some() {
+            return Err(StoreError::NameWithDigest(name.clone()));
+        }
+        self.store.ensure()?;
+        let _locked = self.store.lock()?;
+        let (_, record) = self.find(asked)?;
+        let step = StoreStep::Tag {
+            name: name.clone(),
+            id: record.id,
+            link: self.layout().name(name),
+            beside: self.layout().tmp().join(format!("name-{}", std::process::id())),
+        };
+        // What an earlier process of the same number left there.
+        if let StoreStep::Tag { beside, .. } = &step {
+            file::unlink(beside).doing(|| "clear the way for a name")?;
+        }
+        apply(&[step], recorder)?;
+        self.sync_name(name)?;
+        Ok(record.id)
+    }
+
+    /// Removes a name or an image as Docker's `rmi` does; `users` tells who uses an image.
+    pub fn remove(
+        &self,
+        asked: &str,
+        force: bool,
+        users: &dyn Fn(&Digest) -> Option<Usage>,
+        recorder: &Recorder,
+    ) -> Result<Removed, StoreError> {
+        self.find(asked)?;
+        let _locked = self.store.lock()?;
+        // Looked up again, now that nobody else can change it.
+        let (asked, record) = self.find(asked)?;
+        let catalogue = self.catalogue()?;
+        let (removed, steps) = catalogue::plan_remove(&catalogue, &asked, &record.id, force, users, self.layout())?;
+        apply(&steps, recorder)?;
+        Ok(removed)
+    }
+
+    /// Removes the images that have no name and no user; with `all`, every one that has no user.
+    pub fn prune(
+        &self,
+        all: bool,
+        users: &dyn Fn(&Digest) -> Option<Usage>,
+        recorder: &Recorder,
+    ) -> Result<Removed, StoreError> {
+        self.store.sweep(recorder)?;
+        let _locked = self.store.lock()?;
+        let (removed, steps) = catalogue::plan_prune(&self.catalogue()?, all, users, self.layout());
+        apply(&steps, recorder)?;
+        Ok(removed)
+    }
+
+    /// A whole ID comes first, then a name, then the beginning of an ID, as in Docker.
+    fn find(&self, asked: &str) -> Result<(Asked, Record), StoreError> {
+        if let Ok(id) = asked.parse().or_else(|_| format!("sha256:{asked}").parse()) {
+            let record = Record::read(&self.layout().record(&id))?;
+            return record.map(|record| (Asked::Id(id), record)).ok_or_else(|| StoreError::NotFound(asked.into()));
+        }
+        let name = asked.parse::<Reference>();
+        if let Ok(name) = &name
+            && let Some(record) = self.find_name(name)?
+        {
+            return Ok((Asked::Name(name.clone()), record));
+        }
+        let prefix = asked.strip_prefix("sha256:").unwrap_or(asked);
+        let is_prefix = !prefix.is_empty() && prefix.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        match is_prefix.then(|| self.find_prefix(prefix)).transpose()?.flatten() {
+            Some(record) => Ok((Asked::Id(record.id), record)),
+            None => Err(name.err().map_or_else(|| StoreError::NotFound(asked.into()), StoreError::Name)),
+        }
+    }
+
+    fn find_name(&self, name: &Reference) -> Result<Option<Record>, StoreError> {
+        let record = Record::read(&self.layout().name(name))?;
+        let Some(digest) = name.digest().filter(|_| record.is_none()) else { return Ok(record) };
+        // An image named by a tag is known by its digest within the same repository too.
+        let repository = self.layout().repository(name);
+        for tag in file::names(&repository).doing(|| format!("list {}", repository.display()))? {
+            if let Some(record) = Record::read(&repository.join(tag))?
+                && record.manifest == *digest
+            {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    }
+
+    fn find_prefix(&self, prefix: &str) -> Result<Option<Record>, StoreError> {
+        let images = self.layout().images();
+        let mut ids = file::names(&images).doing(|| "list the images")?;
+        ids.retain(|id| id.starts_with(prefix));
+        match ids.as_slice() {
+            [] => Ok(None),
+            [id] => Record::read(&images.join(id)),
+            _ => Err(StoreError::Ambiguous { prefix: prefix.into(), count: ids.len() }),
+        }
+    }
+
+    /// The hot path of `run`: one read beside the record's.
+    fn read(&self, record: Record) -> Result<Image, StoreError> {
+        let layout = self.layout();
+        let path = layout.blob(&record.id);
+        let bytes = fs::read(&path).call(|| format!("open({})", path.display()));
+        let bytes = bytes.doing(|| format!("read the configuration of image {}", record.id.short()))?;
+        let damaged = |error| StoreError::Damaged { path: path.clone(), source: Box::new(error) };
+        let config: ImageConfiguration = serde_json::from_slice(&bytes).map_err(damaged)?;
+        let (chain, size) = (record.chain(), record.size());
+        let layers = record.layers.iter();
+        let layers =
+            layers.map(|layer| Layer { diff_id: layer.diff_id, size: layer.size, path: layout.layer(&layer.diff_id) });
+        Ok(Image {
+            id: record.id,
+            manifest: record.manifest,
+            config,
+            layers: layers.collect(),
+            chain,
+            index: layout.index(&chain),
+            size,
+            created: record.created,
+        })
+    }
+
+    pub(crate) fn catalogue(&self) -> Result<Catalogue, StoreError> {
+        let mut names = self.names()?;
+        let images = self.layout().images();
+        let mut catalogue = Catalogue::default();
+        for file in file::names(&images).doing(|| "list the images")? {
+            // A reader without the lock may meet an image that is just being removed.
+            if let Some(record) = Record::read(&images.join(file))? {
+                let names = names.remove(&record.id).unwrap_or_default();
+                catalogue.entries.push(Entry { record, names });
+            }
+        }
+        Ok(catalogue)
+    }
+
+    /// Reads all names, by the image they lead to, in order.
+    fn names(&self) -> Result<HashMap<Digest, Vec<Reference>>, StoreError> {
+        let top = self.layout().names();
+        let mut found: HashMap<Digest, Vec<Reference>> = HashMap::new();
+        for repository in file::names(&top).doing(|| "list the names")? {
+            let directory = top.join(&repository);
+            for last in file::names(&directory).doing(|| format!("list {}", directory.display()))? {
+                let link = fs::read_link(directory.join(&last)).ok();
+                let id = link.as_deref().and_then(Path::file_name).and_then(|hex| hex.to_str());
+                let id = id.and_then(|hex| format!("sha256:{hex}").parse().ok());
+                if let (Some(id), Some(name)) = (id, parse_name(&repository, &last)) {
+                    found.entry(id).or_default().push(name);
+                }
+            }
+        }
+        found.values_mut().for_each(|names| names.sort());
+        Ok(found)
+    }
+
+    /// Waits until a name is on the disk.
+    pub(crate) fn sync_name(&self, name: &Reference) -> Result<(), StoreError> {
+        let layout = self.layout();
+        file::sync_directory(&layout.repository(name))
+            .and_then(|()| file::sync_directory(&layout.names()))
+            .doing(|| format!("write the name {} to the disk", name.familiar()))
+    }
+}

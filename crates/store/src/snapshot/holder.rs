@@ -1,0 +1,166 @@
+//! Who holds which view, and how another process gets a copy of it.
+//!
+//! ```text
+//! <state>/mounts/<chain, hex>/<pid>      {"pid":4121,"start":8812345,"fd":7}
+//! ```
+//!
+//! A record is a hint and not a right: whoever follows it makes sure that the process is the one that wrote it (by its start
+//! time), that the descriptor is an EROFS mount, and that its UUID is that of the chain. Whatever fails, the answer is a mount of
+//! one's own. Records of the dead are removed by the one who meets them.
+
+use std::fs;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sys::{Calling, mount, process};
+use trace::{Explain, Recorder, Step};
+
+use crate::{ChainId, file};
+
+/// The file system type that statfs(2) tells of EROFS (`EROFS_SUPER_MAGIC_V1`).
+const EROFS_MAGIC: u64 = 0xE0F5_E1E2;
+
+/// A view announced: others may take copies of it while the process lives and keeps the descriptor.
+#[derive(Debug)]
+pub struct Holder {
+    path: PathBuf,
+}
+
+/// What a holder writes down.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    pid: u32,
+    start: u64,
+    fd: RawFd,
+}
+
+impl Holder {
+    /// Announces that the calling process holds the view `mount` of `chain` and will keep the descriptor open.
+    pub fn announce(state: &Path, chain: &ChainId, mount: BorrowedFd<'_>) -> sys::Result<Self> {
+        let pid = process::id();
+        let record = Record { pid, start: start_time(pid)?, fd: mount.as_raw_fd() };
+        let directory = directory(state, chain);
+        for path in [state, &state.join("mounts"), &directory] {
+            file::ensure_directory(path)?;
+        }
+        let path = directory.join(pid.to_string());
+        // Written beside, as a reader may come at any time; the suffix is no number, so nobody takes it for a record.
+        let beside = directory.join(format!("{pid}.new"));
+        let text = serde_json::to_string(&record).unwrap_or_default();
+        fs::write(&beside, text).call(|| format!("write({})", beside.display()))?;
+        file::rename(&beside, &path)?;
+        Ok(Self { path })
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // A record that stays is recognised as stale by the next reader.
+        let _ = fs::remove_file(&self.path);
+        if let Some(directory) = self.path.parent() {
+            let _ = fs::remove_dir(directory);
+        }
+    }
+}
+
+/// Takes a copy of the view of `chain` from any living holder.
+pub(super) fn take(state: &Path, chain: &ChainId, recorder: &Recorder) -> Option<OwnedFd> {
+    let directory = directory(state, chain);
+    for name in file::names(&directory).ok()? {
+        if name.parse::<u32>().is_err() {
+            continue;
+        }
+        let path = directory.join(name);
+        let Some(record) = read(&path) else { continue };
+        match take_from(&record, chain, recorder) {
+            Ok(mount) => return Some(mount),
+            Err(error) => {
+                tracing::debug!(path = %path.display(), %error, "no view to be had from this holder");
+                forget_if_dead(&path, &record);
+            }
+        }
+    }
+    None
+}
+
+fn read(path: &Path) -> Option<Record> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+fn take_from(record: &Record, chain: &ChainId, recorder: &Recorder) -> sys::Result<OwnedFd> {
+    let pidfd = process::pidfd_open(record.pid)?;
+    // Read after the pidfd was opened: from here on the number cannot come to mean another process.
+    if start_time(record.pid)? != record.start {
+        return Err(sys::Error::new(format!("pidfd_open({})", record.pid), sys::Errno::SRCH));
+    }
+    let theirs = process::pidfd_getfd(&pidfd, record.fd)?;
+    check_view(&theirs, chain)?;
+    recorder.record(record);
+    mount::clone_tree(&theirs, false)
+}
+
+/// A descriptor may have been closed and its number used again, so what came is looked at.
+fn check_view(mount: &OwnedFd, chain: &ChainId) -> sys::Result<()> {
+    let wrong = || sys::Error::new("fstatfs(view of another process)", sys::Errno::STALE);
+    let kind = rustix::fs::fstatfs(mount).call(|| "fstatfs(view of another process)")?;
+    let identity = rustix::fs::fstatvfs(mount).call(|| "fstatvfs(view of another process)")?;
+    let is_erofs = u64::try_from(kind.f_type).is_ok_and(|magic| magic & 0xffff_ffff == EROFS_MAGIC);
+    if is_erofs && identity.f_fsid == folded(chain.uuid()) { Ok(()) } else { Err(wrong()) }
+}
+
+/// Folds a UUID into the number that statfs(2) tells, as the kernel does (`uuid_to_fsid`).
+fn folded(uuid: [u8; 16]) -> u64 {
+    let uuid = u128::from_le_bytes(uuid);
+    #[allow(clippy::cast_possible_truncation, reason = "the halves are what is wanted")]
+    let halves = (uuid as u64, (uuid >> 64) as u64);
+    halves.0 ^ halves.1
+}
+
+fn forget_if_dead(path: &Path, record: &Record) {
+    if start_time(record.pid).ok() != Some(record.start) {
+        let _ = fs::remove_file(path);
+    }
+}
+
+fn directory(state: &Path, chain: &ChainId) -> PathBuf {
+    state.join("mounts").join(chain.digest().hex())
+}
+
+/// Returns when a process started, in clock ticks since boot: field 22 of `/proc/PID/stat`.
+fn start_time(pid: u32) -> sys::Result<u64> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = fs::read_to_string(&path).call(|| format!("open({path})"))?;
+    parse_start_time(&stat).ok_or_else(|| sys::Error::new(format!("read({path})"), sys::Errno::INVAL))
+}
+
+/// The second field is the program's name in parentheses and may hold anything, so counting begins after the last one.
+fn parse_start_time(stat: &str) -> Option<u64> {
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+impl Explain for Record {
+    fn explain(&self) -> Step {
+        Step::host(
+            format!("take the image's mount from process {}, which holds it as descriptor {}", self.pid, self.fd),
+            "",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_time_is_found_behind_any_program_name() {
+        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 8812345 10000 500";
+        assert_eq!(parse_start_time(stat), Some(8_812_345));
+        assert_eq!(parse_start_time("nonsense"), None);
+    }
+
+    #[test]
+    fn our_own_start_time_is_known_to_the_kernel() {
+        assert!(start_time(process::id()).unwrap() > 0);
+    }
+}

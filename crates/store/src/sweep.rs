@@ -1,0 +1,76 @@
+//! Sweeping: what died with its owner, and content that belongs to no image.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use sys::Errno;
+use trace::Recorder;
+
+use crate::error::Doing;
+use crate::removal::remove_tree;
+use crate::step::apply;
+use crate::{Layout, Store, StoreError, StoreStep, file};
+
+/// A directory of dead work, now owned by the one who will remove it.
+#[derive(Debug)]
+pub(crate) struct Stale {
+    path: PathBuf,
+    _owned: Option<File>,
+}
+
+/// Removes the directories of dead work, and content that no record refers to.
+pub(crate) fn sweep(store: &Store, recorder: &Recorder) -> Result<(), StoreError> {
+    let locked = store.lock()?;
+    let stale = find_stale(store)?;
+    apply(&plan_sweep(store)?, recorder)?;
+    drop(locked);
+    remove_stale(stale)
+}
+
+/// Finds the directories whose owner is dead and takes them over. The caller holds the store's lock, so that no
+/// directory is met between being made and being locked.
+pub(crate) fn find_stale(store: &Store) -> Result<Vec<Stale>, StoreError> {
+    let tmp = store.layout().tmp();
+    let names = file::names(&tmp).doing(|| format!("list {}", tmp.display()))?;
+    Ok(names.iter().filter_map(|name| take_over(&tmp.join(name))).collect())
+}
+
+fn take_over(path: &Path) -> Option<Stale> {
+    // A name that was never put into its place: it is a link and belongs to somebody only while the store is locked.
+    if path.is_symlink() {
+        return Some(Stale { path: path.into(), _owned: None });
+    }
+    let directory = File::open(path).ok()?;
+    match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK | Errno::INTR) => None,
+        // A file system without locks cannot tell, so its work stays.
+        Err(_) => None,
+        Ok(()) => Some(Stale { path: path.into(), _owned: Some(directory) }),
+    }
+}
+
+/// Removes dead work; it may be large, so the store is not locked meanwhile.
+pub(crate) fn remove_stale(stale: Vec<Stale>) -> Result<(), StoreError> {
+    stale.iter().try_for_each(|stale| {
+        remove_tree(&stale.path).doing(|| format!("remove abandoned work in {}", stale.path.display()))
+    })
+}
+
+fn plan_sweep(store: &Store) -> Result<Vec<StoreStep>, StoreError> {
+    let layout = store.layout();
+    let present = content(layout)?;
+    let catalogue = store.images().catalogue()?;
+    let used: HashSet<PathBuf> = catalogue.entries.iter().flat_map(|entry| entry.record.content(layout)).collect();
+    Ok(present.into_iter().filter(|path| !used.contains(path)).map(|path| StoreStep::Unlink { path }).collect())
+}
+
+fn content(layout: &Layout) -> Result<Vec<PathBuf>, StoreError> {
+    let mut found = Vec::new();
+    for directory in [layout.layers(), layout.indexes(), layout.blobs()] {
+        let names = file::names(&directory).doing(|| format!("list {}", directory.display()))?;
+        found.extend(names.iter().map(|name| directory.join(name)));
+    }
+    Ok(found)
+}
