@@ -1,0 +1,172 @@
+//! What tests feed the program with: root archives, bundles.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+/// The static shell and tools of Debian's package `busybox-static`.
+pub const BUSYBOX: &str = "/bin/busybox";
+
+/// A time for every entry, so that archives come out the same.
+const TIME: u64 = 1_700_000_000;
+
+/// Writes a root archive to `out`: busybox under all its names, the usual directories, users, and nothing else.
+pub fn busybox_tar(out: impl Write) {
+    let mut archive = tar::Builder::new(out);
+    for directory in
+        ["bin", "dev", "etc", "home", "proc", "root", "run", "sbin", "sys", "tmp", "usr", "usr/bin", "usr/sbin", "var"]
+    {
+        let mode = match directory {
+            "tmp" => 0o1777,
+            "root" => 0o700,
+            _ => 0o755,
+        };
+        append(&mut archive, directory, tar::EntryType::Directory, mode, &[], None);
+    }
+    let busybox =
+        std::fs::read(BUSYBOX).unwrap_or_else(|_| panic!("{BUSYBOX} is missing: apt-get install busybox-static"));
+    append(&mut archive, "bin/busybox", tar::EntryType::Regular, 0o755, &busybox, None);
+    for name in applets().iter().filter(|name| *name != "bin/busybox") {
+        append(&mut archive, name, tar::EntryType::Symlink, 0o777, &[], Some("/bin/busybox"));
+    }
+    let users =
+        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\nalice:x:1000:1000::/home:/bin/sh\n";
+    let groups = "root:x:0:\ntty:x:5:\nstaff:x:50:alice\nalice:x:1000:\nnogroup:x:65534:\n";
+    append(&mut archive, "etc/passwd", tar::EntryType::Regular, 0o644, users.as_bytes(), None);
+    append(&mut archive, "etc/group", tar::EntryType::Regular, 0o644, groups.as_bytes(), None);
+    archive.finish().expect("the end of the archive");
+}
+
+fn append<W: Write>(
+    archive: &mut tar::Builder<W>,
+    path: &str,
+    kind: tar::EntryType,
+    mode: u32,
+    data: &[u8],
+    link: Option<&str>,
+) {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_mtime(TIME);
+    header.set_size(data.len() as u64);
+    match link {
+        Some(target) => archive.append_link(&mut header, path, target),
+        None => archive.append_data(&mut header, path, data),
+    }
+    .unwrap_or_else(|error| panic!("cannot add {path} to the archive: {error}"));
+}
+
+/// Lists the names by which busybox can be called, with their directories.
+fn applets() -> Vec<String> {
+    let out = Command::new(BUSYBOX).arg("--list-full").output().expect("busybox --list-full");
+    String::from_utf8_lossy(&out.stdout).lines().map(str::to_owned).collect()
+}
+
+/// An OCI bundle: a directory with a root and its `config.json`.
+#[derive(Debug)]
+pub struct Bundle {
+    /// The directory.
+    pub path: PathBuf,
+    /// The specification, to be changed before [`Bundle::write`].
+    pub spec: Value,
+}
+
+impl Bundle {
+    /// Makes a bundle at `path` whose root holds busybox, and which runs `words`.
+    pub fn busybox(path: impl Into<PathBuf>, words: &[&str]) -> Self {
+        let path = path.into();
+        let root = path.join("rootfs");
+        std::fs::create_dir_all(&root).expect("a directory for the bundle");
+        let mut archive = Vec::new();
+        busybox_tar(&mut archive);
+        tar::Archive::new(archive.as_slice()).unpack(&root).expect("the bundle's root");
+        Self { path, spec: spec(words) }
+    }
+
+    /// Writes `config.json`.
+    pub fn write(self) -> Self {
+        let text = serde_json::to_vec_pretty(&self.spec).expect("a specification");
+        std::fs::write(self.path.join("config.json"), text).expect("config.json");
+        self
+    }
+
+    /// Returns the root's path.
+    pub fn rootfs(&self) -> PathBuf {
+        self.path.join("rootfs")
+    }
+}
+
+/// A specification with what Docker's default has: eight capabilities, the usual mounts, masks and namespaces.
+pub fn spec(words: &[&str]) -> Value {
+    let capabilities = json!([
+        "CAP_CHOWN",
+        "CAP_DAC_OVERRIDE",
+        "CAP_FOWNER",
+        "CAP_KILL",
+        "CAP_NET_BIND_SERVICE",
+        "CAP_SETGID",
+        "CAP_SETPCAP",
+        "CAP_SETUID"
+    ]);
+    let namespaces = ["pid", "network", "ipc", "uts", "mount", "cgroup"].map(|kind| json!({ "type": kind }));
+    json!({
+        "ociVersion": "1.0.2",
+        "process": {
+            "user": { "uid": 0, "gid": 0 },
+            "args": words,
+            "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+            "cwd": "/",
+            "capabilities": { "bounding": capabilities, "effective": capabilities, "permitted": capabilities },
+            "noNewPrivileges": true,
+        },
+        "root": { "path": "rootfs" },
+        "hostname": "bundle",
+        "mounts": mounts(),
+        "linux": {
+            "namespaces": namespaces,
+            "maskedPaths": [
+                "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+                "/proc/scsi", "/proc/timer_list", "/sys/firmware"
+            ],
+            "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+        },
+    })
+}
+
+fn mounts() -> Value {
+    let mount = |destination: &str, kind: &str, options: &str| {
+        let options: Vec<_> = options.split(',').collect();
+        json!({ "destination": destination, "type": kind, "source": kind, "options": options })
+    };
+    json!([
+        mount("/proc", "proc", "nosuid,noexec,nodev"),
+        mount("/dev", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"),
+        mount("/dev/pts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
+        mount("/dev/shm", "tmpfs", "nosuid,noexec,nodev,mode=1777,size=65536k"),
+        mount("/dev/mqueue", "mqueue", "nosuid,noexec,nodev"),
+        mount("/sys", "sysfs", "nosuid,noexec,nodev,ro"),
+        mount("/sys/fs/cgroup", "cgroup", "nosuid,noexec,nodev,relatime,ro"),
+    ])
+}
+
+/// Writes a root archive of busybox to a file and returns its path.
+pub fn busybox_tar_file(directory: &Path) -> PathBuf {
+    let path = directory.join("busybox.tar");
+    busybox_tar(std::fs::File::create(&path).expect("a file for the archive"));
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_specification_names_what_it_runs() {
+        let spec = spec(&["/bin/true"]);
+        assert_eq!(spec["process"]["args"], json!(["/bin/true"]));
+        assert_eq!(spec["linux"]["namespaces"].as_array().map(Vec::len), Some(6));
+    }
+}
