@@ -1,6 +1,11 @@
 //! The labs, run for real: what they print is what the founding documents show.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
 use std::process::Command;
+
+/// About a second of computing in a build for tests.
+const ROUNDS: &str = "60000000";
 
 /// Runs a lab and returns what it printed, line by line.
 fn run(lab: &str, words: &[&str]) -> Vec<String> {
@@ -75,4 +80,34 @@ fn task_2b_begins_at_number_1_under_a_new_name_and_the_host_keeps_its_own() {
     assert!(after(&lines, "Time Taken: ").ends_with(" ms"));
     assert!(lines.iter().any(|line| line == "Computation Benchmark:"));
     assert!(after(&lines, "Value (Ignore): ").parse::<u64>().is_ok());
+}
+
+#[test]
+fn task_2c_takes_twice_as_long_as_task_2b_for_the_same_value() {
+    let milliseconds =
+        |lines: &[String]| -> f64 { after(lines, "Time Taken: ").trim_end_matches(" ms").parse().unwrap() };
+    // Other work on the machine can only make a run longer, so the shortest of three is the true one of the free lab.
+    let free: Vec<_> = (0..3).map(|_| run(env!("CARGO_BIN_EXE_task2b"), &[ROUNDS])).collect();
+    let limited = run(env!("CARGO_BIN_EXE_task2c"), &[ROUNDS]);
+    assert_eq!(after(&limited, "Value (Ignore): "), after(&free[0], "Value (Ignore): "));
+    let shortest = free.iter().map(|lines| milliseconds(lines)).fold(f64::INFINITY, f64::min);
+    let ratio = milliseconds(&limited) / shortest;
+    assert!(ratio > 1.7, "half a CPU took only {ratio:.2} times as long");
+}
+
+#[test]
+fn task_2c_leaves_no_cgroup_behind() {
+    run(env!("CARGO_BIN_EXE_task2c"), &["1000"]);
+    run(env!("CARGO_BIN_EXE_task2c"), &["/bin/ls", "/"]);
+    for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap() {
+        let entries = std::fs::read_dir(hierarchy.unwrap().path()).into_iter().flatten().flatten();
+        let left: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let own = |name: &&String| name.starts_with("conductor-labs-") && !is_running(name);
+        assert_eq!(left.iter().find(own), None);
+    }
+}
+
+/// Tells whether the lab that a cgroup is called after still runs, as another test's may.
+fn is_running(cgroup: &str) -> bool {
+    cgroup.rsplit('-').next().is_some_and(|pid| std::path::Path::new("/proc").join(pid).exists())
 }
