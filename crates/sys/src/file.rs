@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rustix::fs::FlockOperation;
 
+use crate::errno::check;
 use crate::{Calling, Errno, Error, Result};
 
 /// Whether a write must survive a power cut before it is announced.
@@ -67,6 +68,39 @@ pub fn try_lock(file: impl AsFd) -> Result<bool> {
     }
 }
 
+/// Marks an open file as held if nobody holds it; tells whether it did (fcntl(2), `F_OFD_SETLK`).
+///
+/// The mark belongs to the open file, so children that inherit the descriptor hold it too, over an exec as well; it is
+/// gone with the last of them. Unlike a lock of [`lock`], others can ask for it ([`is_held`]) without taking it for a moment.
+pub fn try_hold(file: impl AsFd) -> Result<bool> {
+    let mut lock = whole_file();
+    let fd = file.as_fd().as_raw_fd();
+    // SAFETY: `lock` is a whole struct flock with l_pid 0, as open file description locks demand; the kernel reads it.
+    let ret = unsafe { libc::fcntl(fd, libc::F_OFD_SETLK, &raw mut lock) };
+    match check(ret.into(), || format!("fcntl({fd}, F_OFD_SETLK, F_WRLCK)")) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.errno(), Errno::AGAIN | Errno::ACCESS) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Tells whether another open file holds the mark of [`try_hold`] (fcntl(2), `F_OFD_GETLK`).
+pub fn is_held(file: impl AsFd) -> Result<bool> {
+    let mut lock = whole_file();
+    let fd = file.as_fd().as_raw_fd();
+    // SAFETY: `lock` is a whole struct flock with l_pid 0; the kernel reads it and writes its answer there.
+    let ret = unsafe { libc::fcntl(fd, libc::F_OFD_GETLK, &raw mut lock) };
+    check(ret.into(), || format!("fcntl({fd}, F_OFD_GETLK, F_WRLCK)"))?;
+    Ok(i32::from(lock.l_type) != libc::F_UNLCK)
+}
+
+/// An exclusive lock from the first byte to the last that there will ever be.
+fn whole_file() -> libc::flock {
+    #[expect(clippy::cast_possible_truncation, reason = "the constants of C's short fields")]
+    let (kind, whence) = (libc::F_WRLCK as libc::c_short, libc::SEEK_SET as libc::c_short);
+    libc::flock { l_type: kind, l_whence: whence, l_start: 0, l_len: 0, l_pid: 0 }
+}
+
 /// Says whether reads and writes of a descriptor wait.
 pub fn set_nonblocking(fd: impl AsFd, nonblocking: bool) -> Result<()> {
     rustix::io::ioctl_fionbio(fd.as_fd(), nonblocking).call(|| format!("ioctl({}, FIONBIO)", fd.as_fd().as_raw_fd()))
@@ -95,5 +129,19 @@ mod tests {
         assert!(!try_lock(&second).unwrap());
         drop(first);
         assert!(try_lock(&second).unwrap());
+    }
+
+    #[test]
+    fn a_held_file_is_known_without_taking_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let (holder, other) = (File::create(&path).unwrap(), File::create(&path).unwrap());
+        assert!(!is_held(&other).unwrap());
+        assert!(try_hold(&holder).unwrap());
+        assert!(is_held(&other).unwrap());
+        assert!(!is_held(&holder).unwrap());
+        assert!(!try_hold(&other).unwrap());
+        drop(holder);
+        assert!(!is_held(&other).unwrap());
     }
 }

@@ -41,6 +41,28 @@ pub fn connect_at(dir: impl AsFd, name: &str) -> Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Listens at `name` in the directory `dir` for connections that keep the bounds of messages.
+pub fn listen_messages_at(dir: impl AsFd, name: &str) -> Result<OwnedFd> {
+    let address = address_at(dir.as_fd(), name)?;
+    let socket = message_socket()?;
+    rustix::net::bind(&socket, &address).call(|| format!("bind({name:?})"))?;
+    rustix::net::listen(&socket, 64).call(|| format!("listen({name:?})"))?;
+    Ok(socket)
+}
+
+/// Connects to the socket `name` in the directory `dir`, which keeps the bounds of messages.
+pub fn connect_messages_at(dir: impl AsFd, name: &str) -> Result<OwnedFd> {
+    let address = address_at(dir.as_fd(), name)?;
+    let socket = message_socket()?;
+    rustix::net::connect(&socket, &address).call(|| format!("connect({name:?})"))?;
+    Ok(socket)
+}
+
+fn message_socket() -> Result<OwnedFd> {
+    rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .call(|| "socket(AF_UNIX, SOCK_SEQPACKET)")
+}
+
 /// Connects to a socket by its path, which must be shorter than 108 bytes.
 pub fn connect(path: &std::path::Path) -> Result<OwnedFd> {
     let call = || format!("connect({path:?})");
