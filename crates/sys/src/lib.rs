@@ -7,6 +7,7 @@
 //! Start reading at [`process`] (how a container's first process comes to be) and [`mount`] (how its root is made).
 
 pub mod bpf;
+pub mod copy;
 pub mod credentials;
 pub mod errno;
 pub mod event;

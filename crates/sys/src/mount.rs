@@ -59,6 +59,23 @@ impl Filesystem {
         self.checked(done, format_args!("FSCONFIG_SET_FD, {key:?}, {}", fd.as_raw_fd()))
     }
 
+    /// Sets an option to a descriptor or, where the kernel takes none there, to the path that `otherwise` returns.
+    pub fn descriptor_or(
+        self,
+        key: &str,
+        fd: BorrowedFd<'_>,
+        otherwise: impl FnOnce() -> Result<String>,
+    ) -> Result<Self> {
+        match rustix::mount::fsconfig_set_fd(&self.context, key, fd) {
+            Err(Errno::INVAL) => {
+                // The refusal leaves a message that would be blamed on a later option.
+                self.messages();
+                self.option(key, &otherwise()?)
+            }
+            done => self.checked(done, format_args!("FSCONFIG_SET_FD, {key:?}, {}", fd.as_raw_fd())),
+        }
+    }
+
     /// Creates the file system and returns it as a detached mount.
     pub fn mount(self, attributes: MountAttrFlags) -> Result<OwnedFd> {
         let created = rustix::mount::fsconfig_create(&self.context);

@@ -102,6 +102,14 @@ pub fn open_of(pid: u32, kind: NamespaceKind) -> Result<OwnedFd> {
     open(Path::new(&format!("/proc/{process}/ns/{}", kind.file_name())))
 }
 
+/// Returns the device and inode number by which a process's namespace can be told from others; `pid` 0 is our own.
+pub fn identity(pid: u32, kind: NamespaceKind) -> Result<(u64, u64)> {
+    let process = if pid == 0 { "self".to_owned() } else { pid.to_string() };
+    let path = format!("/proc/{process}/ns/{}", kind.file_name());
+    let stat = rustix::fs::stat(&path).call(|| format!("stat({path:?})"))?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
 /// Moves the calling thread into the namespace behind `ns`.
 ///
 /// A PID or time namespace takes hold for the children that are made from now on.

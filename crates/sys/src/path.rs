@@ -8,7 +8,9 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+
+pub use rustix::fs::FileType;
 
 use crate::{Calling, Errno, Error, Result};
 
@@ -35,7 +37,7 @@ impl Root {
 
     /// Like [`Root::resolve`], but refuses every link on the way with `ELOOP`.
     pub fn resolve_without_links(&self, path: &Path) -> Result<OwnedFd> {
-        self.open_with(path, OFlags::PATH | OFlags::NOFOLLOW, ResolveFlags::NO_SYMLINKS)
+        self.open_with(path, OFlags::PATH, ResolveFlags::NO_SYMLINKS)
     }
 
     /// Opens a file for reading.
@@ -151,6 +153,11 @@ pub fn open_host(path: &Path) -> Result<OwnedFd> {
         .call(|| format!("open({path:?}, O_PATH)"))
 }
 
+/// Makes another descriptor for what `fd` points at.
+pub fn duplicate(fd: impl AsFd) -> Result<OwnedFd> {
+    fd.as_fd().try_clone_to_owned().call(|| format!("fcntl({}, F_DUPFD_CLOEXEC)", fd.as_fd().as_raw_fd()))
+}
+
 /// Makes a device node, fifo or socket in the directory `parent`.
 pub fn make_node(parent: impl AsFd, name: &OsStr, kind: FileType, mode: u32, device: (u32, u32)) -> Result<()> {
     let number = rustix::fs::makedev(device.0, device.1);
@@ -174,6 +181,33 @@ pub fn ensure_link(parent: impl AsFd, name: &OsStr, target: &OsStr) -> Result<()
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(errno) => Err(Error::new(format!("symlinkat({target:?}, {name:?})"), errno)),
     }
+}
+
+/// Sets owner and group of what stands behind a descriptor; `None` keeps what is.
+pub fn set_owner(fd: impl AsFd, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+    use rustix::fs::{Gid, Uid};
+    rustix::fs::fchown(fd.as_fd(), uid.map(Uid::from_raw), gid.map(Gid::from_raw))
+        .call(|| format!("fchown({}, {uid:?}, {gid:?})", fd.as_fd().as_raw_fd()))
+}
+
+/// Makes a directory of the calling process's own view its working directory.
+pub fn change_dir(path: &Path) -> Result<()> {
+    rustix::process::chdir(path).call(|| format!("chdir({path:?})"))
+}
+
+/// Opens a file of the calling process's own view for writing; a fifo waits for its reader.
+pub fn open_for_writing(path: &Path) -> Result<OwnedFd> {
+    loop {
+        match rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+            Err(Errno::INTR) => {}
+            answer => return answer.call(|| format!("open({path:?}, O_WRONLY)")),
+        }
+    }
+}
+
+/// Writes to standard error without the locks and buffers of a process that this one was cloned from.
+pub fn write_stderr(bytes: &[u8]) -> Result<()> {
+    rustix::io::write(rustix::stdio::stderr(), bytes).map(drop).call(|| "write(2)")
 }
 
 #[cfg(test)]

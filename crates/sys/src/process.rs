@@ -59,16 +59,26 @@ impl ExitStatus {
 ///
 /// The child has a copy of everything, so it may go on in ordinary Rust; it must end in [`execve`] or [`exit`].
 pub fn clone_into(namespaces: &[NamespaceKind], cgroup: Option<BorrowedFd<'_>>) -> Result<Fork> {
-    let kinds = namespaces.iter().fold(0, |flags, kind| flags | kind.flag());
+    clone_with(namespaces, cgroup, 0, libc::SIGCHLD)
+}
+
+/// Like [`clone_into`], but makes the new process a child of the caller's own parent, who alone can wait for it.
+pub fn clone_sibling_into(namespaces: &[NamespaceKind], cgroup: Option<BorrowedFd<'_>>) -> Result<Fork> {
+    // With CLONE_PARENT the exit signal is the caller's own, and clone3 insists on none being named.
+    clone_with(namespaces, cgroup, CLONE_PARENT, 0)
+}
+
+fn clone_with(kinds: &[NamespaceKind], cgroup: Option<BorrowedFd<'_>>, extra: u64, exit_signal: i32) -> Result<Fork> {
+    let kinds = kinds.iter().fold(0, |flags, kind| flags | kind.flag());
     let mut pidfd: RawFd = -1;
-    let mut flags = u64::from(kinds) | CLONE_PIDFD;
+    let mut flags = u64::from(kinds) | CLONE_PIDFD | extra;
     if cgroup.is_some() {
         flags |= CLONE_INTO_CGROUP;
     }
     let args = CloneArgs {
         flags,
         pidfd: (&raw mut pidfd) as u64,
-        exit_signal: u64::from(libc::SIGCHLD.unsigned_abs()),
+        exit_signal: u64::from(exit_signal.unsigned_abs()),
         cgroup: cgroup.map_or(0, |fd| u64::from(fd.as_raw_fd().unsigned_abs())),
         ..CloneArgs::default()
     };
@@ -85,6 +95,7 @@ pub fn clone_into(namespaces: &[NamespaceKind], cgroup: Option<BorrowedFd<'_>>) 
 }
 
 const CLONE_PIDFD: u64 = 0x1000;
+const CLONE_PARENT: u64 = 0x8000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// `struct clone_args` of `linux/sched.h`, as far as `cgroup` (CLONE_ARGS_SIZE_VER2).

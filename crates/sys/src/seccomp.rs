@@ -1,1 +1,131 @@
-//! .
+//! Seccomp filters: loading one, and asking the kernel what it knows.
+//!
+//! A filter is a classic BPF program over `struct seccomp_data` (call number, architecture, instruction pointer, six
+//! arguments). It is computed elsewhere, from the list in a container's specification; here it only meets the kernel.
+//! [`load`] is irrevocable, and it needs `no_new_privs` or `CAP_SYS_ADMIN` in the caller's user namespace.
+
+#![allow(unsafe_code, reason = "seccomp(2) is called here")]
+
+use std::ops::BitOr;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use crate::errno::{Errno, Error, Result, check};
+
+/// The longest program that the kernel takes (`BPF_MAXINSNS`).
+pub const MAX_INSTRUCTIONS: usize = 4096;
+
+/// One instruction of classic BPF, as the kernel's `struct sock_filter`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Instruction {
+    /// What to do: class, size or operation, and source of the operand.
+    pub code: u16,
+    /// How many instructions to skip when the test holds.
+    pub jt: u8,
+    /// How many instructions to skip when it does not.
+    pub jf: u8,
+    /// The operand.
+    pub k: u32,
+}
+
+/// How a filter is attached (`SECCOMP_FILTER_FLAG_*`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flags(u32);
+
+impl Flags {
+    /// Gives the filter to every thread of the process.
+    pub const TSYNC: Self = Self(1);
+    /// Logs every action but ALLOW.
+    pub const LOG: Self = Self(1 << 1);
+    /// Leaves speculative store bypass alone.
+    pub const SPEC_ALLOW: Self = Self(1 << 2);
+    /// Makes a descriptor on which the notifying actions are answered.
+    pub const NEW_LISTENER: Self = Self(1 << 3);
+    /// Reports a thread that cannot take part in TSYNC as ESRCH, which leaves the return value to the listener.
+    pub const TSYNC_ESRCH: Self = Self(1 << 4);
+    /// Lets only fatal signals interrupt a call whose notification has been received (since Linux 5.19).
+    pub const WAIT_KILLABLE_RECV: Self = Self(1 << 5);
+
+    /// Tells whether all of `other` is in these flags.
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Returns the bits as the kernel counts them.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+impl BitOr for Flags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Puts the calling thread under the filter, for good; returns the listener if [`Flags::NEW_LISTENER`] asks for one.
+///
+/// The listener is close-on-exec. A filter whose process has no listener answers notifying calls with ENOSYS.
+pub fn load(program: &[Instruction], flags: Flags) -> Result<Option<OwnedFd>> {
+    let name = || format!("seccomp(SECCOMP_SET_MODE_FILTER, {:#x}, {} instructions)", flags.bits(), program.len());
+    let Ok(len) = u16::try_from(program.len()) else { return Err(Error::new(name(), Errno::INVAL)) };
+    // `Instruction` has the layout of `sock_filter`, and the kernel only reads through the pointer.
+    let filter = libc::sock_fprog { len, filter: program.as_ptr().cast_mut().cast() };
+    let flags = if flags.contains(Flags::TSYNC | Flags::NEW_LISTENER) { flags | Flags::TSYNC_ESRCH } else { flags };
+    // SAFETY: the third argument points to a sock_fprog that describes `program`; both outlive the call, which copies.
+    let ret =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags.bits(), &raw const filter) };
+    let ret = check(ret, name)?;
+    match RawFd::try_from(ret) {
+        Ok(fd) if flags.contains(Flags::NEW_LISTENER) => {
+            // SAFETY: with NEW_LISTENER the kernel returns a descriptor that it has just made for the caller.
+            Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) }))
+        }
+        Ok(0) => Ok(None),
+        // Without TSYNC_ESRCH a positive value is the thread that could not be brought under the filter.
+        _ => Err(Error::new(name(), Errno::SRCH)),
+    }
+}
+
+/// Tells whether the kernel knows the action (a `SECCOMP_RET_*` value without data).
+pub fn action_available(action: u32) -> Result<bool> {
+    // SAFETY: the third argument points to a u32 that outlives the call, which only reads it.
+    let ret = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) };
+    match check(ret, || format!("seccomp(SECCOMP_GET_ACTION_AVAIL, {action:#x})")) {
+        Ok(_) => Ok(true),
+        Err(error) if error.errno() == Errno::OPNOTSUPP => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instruction_has_the_layout_of_the_kernels() {
+        assert_eq!(size_of::<Instruction>(), size_of::<libc::sock_filter>());
+        assert_eq!(align_of::<Instruction>(), align_of::<libc::sock_filter>());
+        let instruction = libc::sock_filter { code: 1, jt: 2, jf: 3, k: 4 };
+        // SAFETY: both types are four integers of the same sizes in the same order.
+        let ours: Instruction = unsafe { std::mem::transmute(instruction) };
+        assert_eq!(ours, Instruction { code: 1, jt: 2, jf: 3, k: 4 });
+    }
+
+    #[test]
+    fn the_kernel_knows_the_old_actions_and_no_invented_one() {
+        assert_eq!(action_available(0x7fff_0000), Ok(true));
+        assert_eq!(action_available(0x1234_0000), Ok(false));
+    }
+
+    #[test]
+    fn an_empty_program_is_refused_by_name() {
+        let error = load(&[], Flags::LOG).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "seccomp(SECCOMP_SET_MODE_FILTER, 0x2, 0 instructions): invalid argument (EINVAL)"
+        );
+    }
+}

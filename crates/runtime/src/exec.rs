@@ -1,0 +1,139 @@
+//! Joining a container: one more process in its namespaces and cgroup.
+
+use std::os::fd::OwnedFd;
+
+use cgroup::Entry;
+use oci::runtime::LinuxSeccomp;
+use sys::namespace::{self, NamespaceKind};
+use sys::process::{self as processes, Fork};
+use trace::{Recorder, Step};
+
+use crate::create::{Process, await_exec, in_pid_namespace, receive};
+use crate::error::{CreateError, Failure};
+use crate::init::Stdio;
+use crate::init::process::{Entrance, become_program, fail};
+use crate::plan::{PlanError, ProcessPlan, process};
+use crate::sync::{Channel, FromInit};
+
+/// What joins which container, and how.
+#[derive(Debug)]
+pub struct ExecOptions<'e> {
+    /// The first process of the container, as the caller sees it.
+    pub pid: u32,
+    /// The descriptor that stands for the first process.
+    pub pidfd: &'e OwnedFd,
+    /// The process that joins.
+    pub process: &'e oci::runtime::Process,
+    /// The container's system call filter.
+    pub seccomp: Option<&'e LinuxSeccomp>,
+    /// The way into the container's cgroup.
+    pub entry: &'e Entry,
+    /// Standard input, output and error; `None` keeps the caller's. Unused with a terminal.
+    pub stdio: Stdio<'e>,
+    /// How many descriptors from 3 on the program inherits.
+    pub preserve_fds: u32,
+    /// Where steps are told.
+    pub recorder: &'e Recorder,
+}
+
+/// Runs one more process in a container and returns when its program runs.
+///
+/// The caller has one thread and runs from a sealed binary; the process is the caller's child.
+pub fn exec(options: &ExecOptions<'_>) -> Result<Process, CreateError> {
+    if !processes::is_sealed() {
+        return Err(CreateError::NotSealed);
+    }
+    let plan = process::plan_process(options.process, options.seccomp).map_err(PlanError::from)?;
+    let kinds = foreign_namespaces(options.pid).map_err(CreateError::sys("look at the container's namespaces"))?;
+    options.recorder.record(&join_step(options.pid, &kinds));
+    let (channel, theirs) = Channel::pair().map_err(CreateError::sys("make a socket pair"))?;
+    match spawn(options, &kinds).map_err(CreateError::sys("start a process in the container"))? {
+        Fork::Child => {
+            drop(channel);
+            join_and_become(options, &plan, &kinds, &theirs)
+        }
+        Fork::Parent(child) => {
+            drop(theirs);
+            let terminal = match plan.terminal {
+                Some(_) => await_terminal(&channel, &child)?,
+                None => None,
+            };
+            await_exec(&channel, &child)?;
+            Ok(Process { pid: child.pid, pidfd: child.pidfd, terminal })
+        }
+    }
+}
+
+fn join_step(pid: u32, kinds: &[NamespaceKind]) -> Step {
+    let names: Vec<_> = kinds.iter().map(ToString::to_string).collect();
+    let options: Vec<_> = kinds.iter().map(|kind| kind.tool_option()).collect();
+    Step::host(
+        format!("start a process in the container's namespaces: {}", names.join(", ")),
+        format!("nsenter --target {pid} {} bash", options.join(" ")),
+    )
+}
+
+/// Returns the kinds in which a process is not where we are.
+fn foreign_namespaces(pid: u32) -> sys::Result<Vec<NamespaceKind>> {
+    let mut kinds = Vec::new();
+    for kind in NamespaceKind::ALL {
+        if namespace::identity(pid, kind)? != namespace::identity(0, kind)? {
+            kinds.push(kind);
+        }
+    }
+    Ok(kinds)
+}
+
+fn spawn(options: &ExecOptions<'_>, kinds: &[NamespaceKind]) -> sys::Result<Fork> {
+    let clone = || processes::clone_into(&[], options.entry.clone_fd());
+    if !kinds.contains(&NamespaceKind::Pid) {
+        return clone();
+    }
+    in_pid_namespace(&namespace::open_of(options.pid, NamespaceKind::Pid)?, clone)
+}
+
+fn await_terminal(channel: &Channel, child: &processes::Child) -> Result<Option<OwnedFd>, CreateError> {
+    match receive(channel, child)? {
+        (FromInit::Terminal, fd) => Ok(fd),
+        (FromInit::Failed(failure), _) => Err(failure.into()),
+        _ => Ok(None),
+    }
+}
+
+fn join_and_become(options: &ExecOptions<'_>, plan: &ProcessPlan, kinds: &[NamespaceKind], channel: &Channel) -> ! {
+    let failure = match join(options, plan, kinds, channel) {
+        Ok(terminal) => {
+            let entrance = Entrance {
+                plan,
+                channel,
+                recorder: options.recorder,
+                stdio: options.stdio,
+                terminal,
+                preserve_fds: options.preserve_fds,
+            };
+            become_program(&entrance, || Ok(())).unwrap_or_else(|failure| failure)
+        }
+        Err(failure) => failure,
+    };
+    fail(channel, failure)
+}
+
+fn join(
+    options: &ExecOptions<'_>,
+    plan: &ProcessPlan,
+    kinds: &[NamespaceKind],
+    channel: &Channel,
+) -> Result<Option<OwnedFd>, Failure> {
+    let failed = |step: &'static str| move |error: sys::Error| Failure::new(step, &error);
+    // Into the cgroup first: what is joined afterwards could use up what the container's limits bound.
+    options.entry.join().map_err(failed("enter the container's cgroup"))?;
+    let others: Vec<_> = kinds.iter().copied().filter(|kind| *kind != NamespaceKind::Pid).collect();
+    if !others.is_empty() {
+        namespace::enter_process(options.pidfd, &others).map_err(failed("join the container's namespaces"))?;
+    }
+    processes::new_session().map_err(failed("start a session"))?;
+    match plan.terminal {
+        Some(size) => crate::init::open_terminal(channel, plan, size).map(Some).map_err(failed("open a terminal")),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,298 @@
+//! The container's file system, assembled by descriptor in its own mount namespace.
+//!
+//! The new root is attached over `/`, where no path of ours leads: every path from the spec is resolved below the root's
+//! descriptor, and `pivot_root` then makes it the root. Nothing is mounted in the host's namespace, so nothing is left
+//! there whatever happens.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use sys::mount::{self, Attributes, Filesystem, MountAttrFlags as Attr};
+use sys::path::{self as paths, FileType, Root};
+
+use crate::plan::mounts::DeviceNumber;
+use crate::plan::{InitStep, Lower, MountSource, MountStep, NodeStep, Overlay, RootSource, RootStep};
+
+/// Mounts that the creator made for a first process that may not make them: the steps' numbers and the mounts.
+///
+/// In a user namespace of its own, the first process can neither reach every source nor mount every file system; what it
+/// can do is attach a detached mount.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared(Vec<(usize, OwnedFd)>);
+
+impl Prepared {
+    /// Makes the mounts of the steps that a process in a user namespace cannot make itself.
+    pub(crate) fn for_user_namespace(steps: &[InitStep]) -> sys::Result<Self> {
+        let mut prepared = Vec::new();
+        for (index, step) in steps.iter().enumerate() {
+            let mount = match step {
+                InitStep::Root(root) => Some(source_of_root(&root.source)?),
+                InitStep::Mount(MountStep { source: MountSource::Bind(path, recursion), .. }) => {
+                    Some(mount::clone_tree_at(None, path, recursion.is_recursive())?)
+                }
+                InitStep::Node(node) if node.bind => Some(mount::clone_tree_at(None, &node.path, false)?),
+                _ => None,
+            };
+            prepared.extend(mount.map(|mount| (index, mount)));
+        }
+        Ok(Self(prepared))
+    }
+
+    fn get(&self, index: usize) -> Option<BorrowedFd<'_>> {
+        self.0.iter().find(|(step, _)| *step == index).map(|(_, mount)| mount.as_fd())
+    }
+
+    fn root(&self) -> Option<BorrowedFd<'_>> {
+        // The root is the first of the steps that have one.
+        self.0.first().map(|(_, mount)| mount.as_fd())
+    }
+}
+
+/// The container's root while it is being assembled.
+#[derive(Debug)]
+pub(crate) struct RootFs {
+    root: Root,
+    /// An empty read-only directory that hides others; made when it is first needed.
+    empty: Option<OwnedFd>,
+}
+
+impl RootFs {
+    /// Mounts the root and attaches it where nothing of the host is covered.
+    pub(crate) fn mount(step: &RootStep, prepared: &Prepared) -> sys::Result<Self> {
+        let made;
+        let source = match prepared.root() {
+            Some(mount) => mount,
+            None => {
+                made = source_of_root(&step.source)?;
+                made.as_fd()
+            }
+        };
+        // Over `/`: the mount needs a place in this namespace to be pivoted to, and a lookup that starts at our root
+        // does not see what is mounted on it.
+        mount::attach(source, paths::open_host(Path::new("/"))?)?;
+        // What is mounted in here must not travel to a shared tree that the root was cloned from.
+        let private = Attributes { propagation: Some(mount::Propagation::Private), ..Attributes::default() };
+        mount::set_attributes(source, &private, false)?;
+        let root = Root::from_fd(paths::duplicate(source)?);
+        Ok(Self { root, empty: None })
+    }
+
+    /// Mounts something below the root.
+    pub(crate) fn apply_mount(&self, index: usize, step: &MountStep, prepared: &Prepared) -> sys::Result<()> {
+        if step.source == MountSource::Remount {
+            let target = self.root.resolve(&step.destination)?;
+            return mount::set_attributes(&target, &attributes(step, true), false);
+        }
+        let made;
+        let source = match prepared.get(index) {
+            Some(mount) => mount,
+            None => {
+                made = open_source(step)?;
+                made.as_fd()
+            }
+        };
+        let is_bind = matches!(step.source, MountSource::Bind(..));
+        if is_bind {
+            set_single(source, step)?;
+        }
+        set_recursive(source, step)?;
+        let target = self.mount_point(step, source)?;
+        if step.options.copy_up {
+            sys::copy::copy_tree(&target, source)?;
+        }
+        mount::attach(source, &target)?;
+        for (propagation, recursion) in &step.options.propagation {
+            let change = Attributes { propagation: Some(*propagation), ..Attributes::default() };
+            mount::set_attributes(source, &change, recursion.is_recursive())?;
+        }
+        Ok(())
+    }
+
+    fn mount_point(&self, step: &MountStep, source: BorrowedFd<'_>) -> sys::Result<OwnedFd> {
+        if step.refuses_links() {
+            match self.root.resolve_without_links(&step.destination) {
+                Err(error) if error.errno() == sys::Errno::NOENT => {}
+                found => return found,
+            }
+        }
+        if paths::is_dir(source) {
+            self.root.ensure_dir(&step.destination, 0o755)
+        } else {
+            self.root.ensure_file(&step.destination, 0o644)
+        }
+    }
+
+    /// Makes a device node, or binds the host's.
+    pub(crate) fn make_node(&self, index: usize, step: &NodeStep, prepared: &Prepared) -> sys::Result<()> {
+        if let Some(source) = prepared.get(index) {
+            return mount::attach(source, self.root.ensure_file(&step.path, 0o644)?);
+        }
+        let (parent, name) = self.parent_of(&step.path)?;
+        let (kind, number) = match step.device {
+            DeviceNumber::Character(major, minor) => (FileType::CharacterDevice, (major, minor)),
+            DeviceNumber::Block(major, minor) => (FileType::BlockDevice, (major, minor)),
+            DeviceNumber::Fifo => (FileType::Fifo, (0, 0)),
+        };
+        match paths::make_node(&parent, name, kind, step.mode, number) {
+            // The image (or a bind) may bring its own /dev with the node in it.
+            Err(error) if error.errno() == sys::Errno::EXIST => return Ok(()),
+            done => done?,
+        }
+        paths::set_owner_and_mode(&parent, name, step.uid, step.gid, step.mode)
+    }
+
+    /// Makes a symbolic link unless something stands there.
+    pub(crate) fn make_link(&self, path: &str, target: &str) -> sys::Result<()> {
+        let (parent, name) = self.parent_of(Path::new(path))?;
+        paths::ensure_link(parent, name, OsStr::new(target))
+    }
+
+    fn parent_of<'p>(&self, path: &'p Path) -> sys::Result<(OwnedFd, &'p OsStr)> {
+        let fault = || sys::Error::new(format!("openat2({path:?})"), sys::Errno::INVAL);
+        let name = path.file_name().ok_or_else(fault)?;
+        Ok((self.root.ensure_dir(path.parent().unwrap_or(Path::new("/")), 0o755)?, name))
+    }
+
+    /// Makes the root the root.
+    pub(crate) fn pivot(&self) -> sys::Result<()> {
+        mount::pivot_into(&self.root)
+    }
+
+    /// Makes the working directory if it is missing.
+    pub(crate) fn ensure_cwd(&self, path: &Path) -> sys::Result<()> {
+        match self.root.ensure_dir(path, 0o755) {
+            // The chdir that follows says more about what stands there than we could.
+            Err(error) if matches!(error.errno(), sys::Errno::ROFS | sys::Errno::ACCESS) => Ok(()),
+            done => done.map(drop),
+        }
+    }
+
+    /// Shows a terminal as /dev/console.
+    pub(crate) fn show_console(&self, terminal: &OwnedFd) -> sys::Result<()> {
+        let console = self.root.ensure_file(Path::new("/dev/console"), 0o600)?;
+        mount::attach(mount::clone_tree(terminal, false)?, console)
+    }
+
+    /// Makes what is at a path read-only, with all mounts below. A path that is not there needs nothing.
+    pub(crate) fn make_read_only(&self, path: &Path) -> sys::Result<()> {
+        let Some(target) = self.existing(path)? else { return Ok(()) };
+        let copy = mount::clone_tree(&target, true)?;
+        let read_only = Attributes { set: Attr::MOUNT_ATTR_RDONLY, ..Attributes::default() };
+        mount::set_attributes(&copy, &read_only, true)?;
+        mount::attach(copy, target)
+    }
+
+    /// Hides what is at a path. A path that is not there needs nothing.
+    pub(crate) fn mask(&mut self, path: &Path) -> sys::Result<()> {
+        let Some(target) = self.existing(path)? else { return Ok(()) };
+        let cover = if paths::is_dir(&target) {
+            mount::clone_tree(self.empty_dir()?, false)?
+        } else {
+            mount::clone_tree(self.root.resolve(Path::new("/dev/null"))?, false)?
+        };
+        mount::attach(cover, target)
+    }
+
+    /// One empty file system hides every masked directory: a clone is cheaper than a mount.
+    fn empty_dir(&mut self) -> sys::Result<BorrowedFd<'_>> {
+        if self.empty.is_none() {
+            let attributes = Attr::MOUNT_ATTR_RDONLY | Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NODEV;
+            let empty = Filesystem::open("tmpfs")?.option("mode", "755")?.option("nr_blocks", "1")?;
+            self.empty = Some(empty.option("nr_inodes", "1")?.mount(attributes)?);
+        }
+        let fault = || sys::Error::new("fsmount(tmpfs)", sys::Errno::BADF);
+        self.empty.as_ref().map(AsFd::as_fd).ok_or_else(fault)
+    }
+
+    fn existing(&self, path: &Path) -> sys::Result<Option<OwnedFd>> {
+        match self.root.resolve(path) {
+            Err(error) if matches!(error.errno(), sys::Errno::NOENT | sys::Errno::NOTDIR) => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
+    /// Makes the root read-only: this mount alone, since what is mounted below has its own say.
+    pub(crate) fn seal(&self) -> sys::Result<()> {
+        let read_only = Attributes { set: Attr::MOUNT_ATTR_RDONLY, ..Attributes::default() };
+        mount::set_attributes(&self.root, &read_only, false)
+    }
+}
+
+fn open_source(step: &MountStep) -> sys::Result<OwnedFd> {
+    match &step.source {
+        MountSource::Bind(path, recursion) => mount::clone_tree_at(None, path, recursion.is_recursive()),
+        MountSource::New { kind, source } => new_filesystem(kind, source.as_deref(), step),
+        MountSource::Remount => Err(sys::Error::new("open_tree(remount)", sys::Errno::INVAL)),
+    }
+}
+
+fn new_filesystem(kind: &str, source: Option<&str>, step: &MountStep) -> sys::Result<OwnedFd> {
+    let mut filesystem = Filesystem::open_named(kind)?;
+    if let Some(source) = source.filter(|source| !source.is_empty()) {
+        filesystem = filesystem.option("source", source)?;
+    }
+    for word in &step.options.data {
+        filesystem = match word.split_once('=') {
+            Some((key, value)) => filesystem.option(key, value)?,
+            None => filesystem.flag(word)?,
+        };
+    }
+    filesystem.mount(step.options.new_attributes())
+}
+
+fn attributes(step: &MountStep, single: bool) -> Attributes<'static> {
+    let (set, clear) = if single {
+        (step.options.set, step.options.clear)
+    } else {
+        (step.options.recursive_set, step.options.recursive_clear)
+    };
+    Attributes { set, clear, ..Attributes::default() }
+}
+
+fn set_single(source: BorrowedFd<'_>, step: &MountStep) -> sys::Result<()> {
+    if step.options.set.is_empty() && step.options.clear.is_empty() {
+        return Ok(());
+    }
+    mount::set_attributes(source, &attributes(step, true), false)
+}
+
+fn set_recursive(source: BorrowedFd<'_>, step: &MountStep) -> sys::Result<()> {
+    if step.options.recursive_set.is_empty() && step.options.recursive_clear.is_empty() {
+        return Ok(());
+    }
+    mount::set_attributes(source, &attributes(step, false), true)
+}
+
+fn source_of_root(source: &RootSource) -> sys::Result<OwnedFd> {
+    match source {
+        RootSource::Directory(path) => mount::clone_tree_at(None, path, true),
+        RootSource::Overlay(overlay) => mount_overlay(overlay),
+    }
+}
+
+/// Mounts an overlay. `lowerdir+` takes one layer at a time (Linux 6.5), so that hundreds fit; it takes a descriptor
+/// since 6.13.
+fn mount_overlay(overlay: &Overlay) -> sys::Result<OwnedFd> {
+    let mut filesystem = Filesystem::open("overlay")?.option("source", "overlay")?;
+    for lower in &overlay.lowers {
+        filesystem = match lower {
+            Lower::Directory(path) => filesystem.path_option("lowerdir+", path)?,
+            Lower::Mount { mount, .. } => add_mount(filesystem, mount)?,
+        };
+    }
+    filesystem = filesystem.path_option("upperdir", &overlay.upper)?.path_option("workdir", &overlay.work)?;
+    if overlay.volatile {
+        filesystem = filesystem.flag("volatile")?;
+    }
+    filesystem.mount(Attr::empty())
+}
+
+fn add_mount(filesystem: Filesystem, layer: &OwnedFd) -> sys::Result<Filesystem> {
+    filesystem.descriptor_or("lowerdir+", layer.as_fd(), || {
+        // Before 6.13 a layer is a path, and a mount must be part of this namespace to be one. Over `/` it covers
+        // nothing, and the overlay keeps a reference of its own.
+        mount::attach(layer, paths::open_host(Path::new("/"))?)?;
+        Ok(format!("/proc/self/fd/{}", layer.as_raw_fd()))
+    })
+}
