@@ -69,14 +69,29 @@ impl Sandbox {
         self.called(&self.program)
     }
 
-    /// Makes a call of the program under another name, which chooses its face. Its directories come by environment.
+    /// Makes a call of the program under another name, which chooses its face.
     pub fn face<S: AsRef<std::ffi::OsStr>>(&self, name: &str, words: impl IntoIterator<Item = S>) -> Conductor {
+        let call = self.called(&self.link(name)).arg("--root").arg(self.root()).arg("--state").arg(self.state());
+        call.args(words)
+    }
+
+    /// Puts a link to the program into the sandbox's `bin` and returns its path.
+    pub fn link(&self, name: &str) -> PathBuf {
         let link = self.directory.path().join("bin").join(name);
         if !link.exists() {
             std::os::unix::fs::symlink(&self.program, &link).expect("a link to the program");
         }
-        let call = self.called(&link).env("CONDUCTOR_ROOT", self.root()).env("CONDUCTOR_STATE", self.state());
-        call.args(words)
+        link
+    }
+
+    /// Lays the sandbox's directories over those that the program takes without options, for whatever the test starts.
+    pub fn cover_defaults(&self) {
+        for (own, usual) in [(self.root(), "/var/lib/conductor"), (self.state(), "/run/conductor")] {
+            std::fs::create_dir_all(usual).expect("the usual directory");
+            let mount = sys::mount::clone_tree_at(None, &own, false).expect("a mount of our own directory");
+            sys::mount::attach(mount, sys::path::open_host(Path::new(usual)).expect("the usual directory"))
+                .expect("a mount");
+        }
     }
 
     fn called(&self, path: &Path) -> Conductor {

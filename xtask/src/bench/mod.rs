@@ -1,8 +1,53 @@
-//! The program beside the kernel's floor and Debian's crun.
+//! The program beside the kernel's floor and Debian's crun, in one run, interleaved.
+//!
+//! Figures of one machine say little about another, so what counts are ratios between programs that took turns: A B C A B
+//! C. Each row is one piece of work that all its subjects do; [`subjects`] makes what they work on, [`stopwatch`] times
+//! them as whole processes, [`table`] prints medians, ratios and the budget. The budgets are DESIGN's; `figures` writes all
+//! of it as JSON to `target/bench/`.
 
-use crate::Outcome;
+mod programs;
+mod rows;
+mod stopwatch;
+mod subjects;
+mod table;
 
-/// Measures and prints the table.
-pub(crate) fn run(_: &[String]) -> Outcome {
-    Err("the bench has no rows yet".into())
+use crate::{Outcome, packages, shell};
+use rows::ROWS;
+use subjects::Workplace;
+use table::Figure;
+
+/// How many times each subject of a row does its work.
+#[derive(Debug, Clone, Copy)]
+struct Rounds {
+    /// Before anything is counted.
+    warm: usize,
+    /// Counted.
+    counted: usize,
+}
+
+/// Measures the rows that are named, or all, and prints the table.
+pub(crate) fn run(words: &[String]) -> Outcome {
+    shell::need_root("the bench")?;
+    let quick = words.iter().any(|word| word == "--quick");
+    let named: Vec<&String> = words.iter().filter(|word| *word != "--quick").collect();
+    if let Some(unknown) = named.iter().find(|name| !ROWS.iter().any(|row| row.name == name.as_str())) {
+        let known: Vec<_> = ROWS.iter().map(|row| row.name).collect();
+        return Err(format!("the bench has no row {unknown}, but {}", known.join(", ")));
+    }
+    packages::ensure("bench")?;
+    let rounds = if quick { Rounds { warm: 2, counted: 11 } } else { Rounds { warm: 5, counted: 101 } };
+    let place = Workplace::make()?;
+    let mut figures = Vec::new();
+    for row in ROWS.iter().filter(|row| named.is_empty() || named.iter().any(|name| *name == row.name)) {
+        println!("measuring {} ...", row.name);
+        // One row that cannot be measured takes none of the others with it.
+        figures.extend((row.measure)(&place, rounds).unwrap_or_else(|reason| vec![Figure::failed(row.name, &reason)]));
+    }
+    print!("\n{}", table::render(&figures));
+    table::write(&place.out, &figures)?;
+    place.remove()?;
+    match figures.iter().find(|figure| figure.failed.is_some()) {
+        Some(figure) => Err(format!("{} could not be measured", figure.what)),
+        None => Ok(()),
+    }
 }

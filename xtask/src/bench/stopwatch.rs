@@ -1,0 +1,102 @@
+//! The client of `floor stopwatch`: a small process that starts others and times them.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use super::Rounds;
+use crate::Outcome;
+
+/// What one run took.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lap {
+    pub(super) milliseconds: f64,
+    pub(super) peak_kib: u64,
+}
+
+/// A stopwatch process.
+#[derive(Debug)]
+pub(super) struct Stopwatch {
+    child: Child,
+    requests: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Stopwatch {
+    /// Starts one by a command that ends in `floor stopwatch`.
+    pub(super) fn start(command: &mut Command) -> Outcome<Self> {
+        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = spawned.map_err(|error| format!("cannot start the stopwatch: {error}"))?;
+        let (requests, answers) = (child.stdin.take(), child.stdout.take());
+        let (Some(requests), Some(answers)) = (requests, answers) else {
+            return Err("the stopwatch has no pipes".into());
+        };
+        Ok(Self { child, requests, answers: BufReader::new(answers) })
+    }
+
+    /// Times one run of a program, which has to succeed.
+    pub(super) fn time(&mut self, words: &[String]) -> Outcome<Lap> {
+        let lost = |error: std::io::Error| format!("the stopwatch is lost: {error}");
+        self.requests.write_all(format!("{}\n", words.join("\0")).as_bytes()).map_err(lost)?;
+        let mut line = String::new();
+        self.answers.read_line(&mut line).map_err(lost)?;
+        let fields: Vec<u64> = line.split_whitespace().filter_map(|field| field.parse().ok()).collect();
+        let [nanoseconds, peak_kib, code] = fields[..] else {
+            return Err(format!("the stopwatch did not start {}", words.join(" ")));
+        };
+        if code != 0 {
+            return Err(format!("{} ended with {code}", words.join(" ")));
+        }
+        Ok(Lap { milliseconds: std::time::Duration::from_nanos(nanoseconds).as_secs_f64() * 1e3, peak_kib })
+    }
+
+    /// Lets programs take turns and returns the laps of each.
+    pub(super) fn take_turns(&mut self, rounds: Rounds, programs: &[Vec<String>]) -> Outcome<Vec<Vec<Lap>>> {
+        let mut laps = vec![Vec::new(); programs.len()];
+        for round in 0..rounds.warm + rounds.counted {
+            for (program, laps) in programs.iter().zip(&mut laps) {
+                let lap = self.time(program)?;
+                if round >= rounds.warm {
+                    laps.push(lap);
+                }
+            }
+        }
+        Ok(laps)
+    }
+}
+
+impl Drop for Stopwatch {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Returns the median time.
+pub(super) fn median(laps: &[Lap]) -> f64 {
+    let mut times: Vec<f64> = laps.iter().map(|lap| lap.milliseconds).collect();
+    times.sort_by(f64::total_cmp);
+    match times.len() {
+        0 => f64::NAN,
+        count if count % 2 == 1 => times[count / 2],
+        count => f64::midpoint(times[count / 2 - 1], times[count / 2]),
+    }
+}
+
+/// Returns the highest peak of memory.
+pub(super) fn peak(laps: &[Lap]) -> u64 {
+    laps.iter().map(|lap| lap.peak_kib).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_or_between_the_two_middles() {
+        let laps =
+            |times: &[f64]| times.iter().map(|time| Lap { milliseconds: *time, peak_kib: 1 }).collect::<Vec<_>>();
+        assert!((median(&laps(&[3.0, 1.0, 2.0])) - 2.0).abs() < 1e-9);
+        assert!((median(&laps(&[4.0, 1.0, 2.0, 3.0])) - 2.5).abs() < 1e-9);
+        assert!(median(&[]).is_nan());
+    }
+}

@@ -1,0 +1,42 @@
+#!/bin/busybox sh
+# The first process of the guest: moves to a root that can be pivoted away from, mounts what a Debian has, loads the
+# modules, runs every test program, and says on the console how it went.
+
+if [ "$1" != "moved" ]; then
+    /bin/busybox mkdir /new
+    /bin/busybox mount -t tmpfs -o mode=0755 tmpfs /new
+    /bin/busybox cp -a /bin /init /modules /tests /new
+    exec /bin/busybox switch_root /new /init moved
+fi
+
+export PATH=/bin:/usr/bin:/sbin:/usr/sbin HOME=/root RUST_BACKTRACE=0
+/bin/busybox mkdir -p /proc /sys /dev /tmp /run /root /etc /var/tmp /usr/bin /usr/sbin /sbin
+/bin/busybox --install -s
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts -o ptmxmode=0666 devpts /dev/pts
+mount -t tmpfs tmpfs /dev/shm
+mount -t tmpfs -o mode=1777 tmpfs /tmp
+mount -t tmpfs -o mode=0755 tmpfs /run
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+ln -s /proc/self/fd /dev/fd
+ip link set lo up
+hostname guest
+echo 'root:x:0:0:root:/root:/bin/sh' > /etc/passwd
+echo 'root:x:0:' > /etc/group
+for module in /modules/*; do insmod "$module" || echo "cannot load $module"; done
+
+failed=0
+for program in /tests/*; do
+    echo "== ${program##*/} on Linux $(uname -r), cgroup v2 =="
+    "$program" --test-threads=1 $(cat /proc/cmdline | sed -n 's/.*conductor_filter=\([^ ]*\).*/\1/p') || failed=$((failed + 1))
+done
+left=$(find /sys/fs/cgroup -mindepth 1 -type d | grep -v '^/sys/fs/cgroup/conductor$')
+if [ -n "$left" ]; then
+    echo "left behind: $left"
+    failed=$((failed + 1))
+fi
+echo "conductor-guest: $failed failed"
+poweroff -f
