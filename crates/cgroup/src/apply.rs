@@ -10,7 +10,9 @@ use crate::cgroup::CgroupError;
 use crate::devices::{self, DevicePolicy};
 use crate::files;
 use crate::hierarchy::ControllerSet;
+use crate::path::CgroupPath;
 use crate::plan::{CgroupPlan, Warning};
+use crate::processes::pids_below;
 use crate::step::{CgroupStep, Missing, Setting, enabling};
 
 /// What came of the steps so far.
@@ -18,8 +20,6 @@ use crate::step::{CgroupStep, Missing, Setting, enabling};
 pub(crate) struct Applied {
     /// The directories that were made, in order.
     pub(crate) made: Vec<PathBuf>,
-    /// A directory that was there before.
-    pub(crate) found: Option<PathBuf>,
     /// What turned out to be impossible on this kernel.
     pub(crate) warnings: Vec<Warning>,
 }
@@ -30,7 +30,13 @@ pub(crate) fn apply(plan: &CgroupPlan, recorder: &Recorder, applied: &mut Applie
     for step in plan.steps() {
         recorder.record(step);
         match step {
-            CgroupStep::MakeDirectory { dir, depth, cpuset } => make(dir, *depth, *cpuset, applied)?,
+            CgroupStep::MakeDirectory { dir, depth, cpuset } => {
+                if make(dir, *depth, *cpuset)? {
+                    applied.made.push(dir.clone());
+                } else {
+                    take_over(dir, plan.path())?;
+                }
+            }
             CgroupStep::EnableControllers { parents, required, wished } => enable(parents, *required, *wished)?,
             CgroupStep::Set(setting) => match set(setting, &mut applied.warnings) {
                 Err(CgroupError::Set { source, .. }) if may_pass_later(source.errno()) => refused.push(setting),
@@ -51,11 +57,13 @@ fn may_pass_later(errno: Errno) -> bool {
     matches!(errno, Errno::INVAL | Errno::BUSY)
 }
 
-fn make(dir: &Path, depth: usize, cpuset: bool, applied: &mut Applied) -> Result<(), CgroupError> {
+/// Makes the directory; returns whether it was missing.
+fn make(dir: &Path, depth: usize, cpuset: bool) -> Result<bool, CgroupError> {
     let failed = |dir: &Path, source| CgroupError::Make { dir: dir.to_owned(), source };
+    let mut made = true;
     match mkdir(dir) {
-        Ok(()) => applied.made.push(dir.to_owned()),
-        Err(error) if error.errno() == Errno::EXIST => applied.found = Some(dir.to_owned()),
+        Ok(()) => {}
+        Err(error) if error.errno() == Errno::EXIST => made = false,
         Err(error) if error.errno() == Errno::NOENT && depth > 1 => {
             for parent in own_ancestors(dir, depth) {
                 match mkdir(parent) {
@@ -65,12 +73,28 @@ fn make(dir: &Path, depth: usize, cpuset: bool, applied: &mut Applied) -> Result
                 }
             }
             mkdir(dir).map_err(|source| failed(dir, source))?;
-            applied.made.push(dir.to_owned());
         }
         Err(error) => return Err(failed(dir, error)),
     }
     if cpuset {
         ensure_cpuset(dir, depth).map_err(|source| failed(dir, source))?;
+    }
+    Ok(made)
+}
+
+/// Takes a directory that was there: prepared by the caller, or left by a container of the same name. One with processes
+/// is somebody's, and in one that is frozen nothing could start.
+fn take_over(dir: &Path, path: &CgroupPath) -> Result<(), CgroupError> {
+    let failed = |source| CgroupError::Make { dir: dir.to_owned(), source };
+    let pids = pids_below(dir).map_err(failed)?;
+    if !pids.is_empty() {
+        return Err(CgroupError::Occupied { path: path.clone(), pids });
+    }
+    for (file, thawed) in [("cgroup.freeze", "0"), ("freezer.state", "THAWED")] {
+        match files::write(&dir.join(file), thawed) {
+            Err(error) if error.errno() != Errno::NOENT => return Err(failed(error)),
+            _ => {}
+        }
     }
     Ok(())
 }

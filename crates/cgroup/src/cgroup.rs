@@ -162,16 +162,14 @@ pub enum CgroupError {
 }
 
 impl Cgroup {
-    /// Makes the cgroup of `plan`. What was made is removed when the value is dropped, until it is [kept](Self::keep).
+    /// Makes the cgroup of `plan`. What was made is removed when the value is dropped, until it is [kept](Self::keep); a
+    /// cgroup that was there is taken over, unless processes are in it.
     pub fn create(plan: &CgroupPlan, recorder: &Recorder) -> Result<Self, CgroupError> {
         let mut cgroup = Self::open(plan.path(), plan.hierarchies());
         let mut applied = Applied::default();
         let result = apply::apply(plan, recorder, &mut applied);
         cgroup.made = applied.made;
         result?;
-        if applied.found.is_some() {
-            cgroup.refuse_if_occupied()?;
-        }
         cgroup.warnings = plan.warnings().iter().cloned().chain(applied.warnings).collect();
         Ok(cgroup)
     }
@@ -232,13 +230,6 @@ impl Cgroup {
         });
         // All hierarchies are tried; what stops one stops the others too, so one of them tells the story.
         failures.collect::<Vec<_>>().into_iter().next().map_or(Ok(()), Err)
-    }
-
-    fn refuse_if_occupied(&mut self) -> Result<(), CgroupError> {
-        match self.pids()? {
-            pids if pids.is_empty() => Ok(()),
-            pids => Err(CgroupError::Occupied { path: self.path.clone(), pids }),
-        }
     }
 
     fn check_usage(&self, resources: &LinuxResources) -> Result<(), CgroupError> {

@@ -21,13 +21,8 @@ const KILL_PATIENCE: Duration = Duration::from_secs(10);
 impl Cgroup {
     /// Returns the processes inside, also those of nested cgroups; those that our PID namespace cannot see are left out.
     pub fn pids(&self) -> Result<Vec<u32>, CgroupError> {
-        let mut pids = Vec::new();
-        if let Some(dir) = self.listing_dir() {
-            collect_pids(&dir, &mut pids).map_err(|source| self.failed("list the processes of", source))?;
-        }
-        pids.sort_unstable();
-        pids.dedup();
-        Ok(pids)
+        let Some(dir) = self.listing_dir() else { return Ok(Vec::new()) };
+        pids_below(&dir).map_err(|source| self.failed("list the processes of", source))
     }
 
     /// Tells whether no process is inside, nor in a nested cgroup.
@@ -171,6 +166,15 @@ impl Cgroup {
             poller.wait(Some(left))?;
         }
     }
+}
+
+/// Returns the processes in a directory of a hierarchy and in those inside it, in order.
+pub(crate) fn pids_below(dir: &Path) -> sys::Result<Vec<u32>> {
+    let mut pids = Vec::new();
+    collect_pids(dir, &mut pids)?;
+    pids.sort_unstable();
+    pids.dedup();
+    Ok(pids)
 }
 
 fn collect_pids(dir: &Path, pids: &mut Vec<u32>) -> sys::Result<()> {

@@ -75,6 +75,17 @@ fn a_cgroup_with_processes_is_not_made_anew() {
 }
 
 #[test]
+fn a_cgroup_that_was_left_frozen_is_taken_over() {
+    let sandbox = Sandbox::new("leftover");
+    let left = sandbox.create("web", "{}").keep();
+    left.freeze().unwrap();
+    let cgroup = sandbox.create("web", "{}");
+    assert_eq!(run(&cgroup, || 7).code(), 7);
+    drop(cgroup);
+    assert!(left.exists(), "what was there before is not ours to remove");
+}
+
+#[test]
 fn frozen_processes_use_no_time_and_thawed_ones_do() {
     let sandbox = Sandbox::new("frozen");
     let cgroup = sandbox.create("web", "{}");
