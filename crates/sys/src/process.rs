@@ -149,6 +149,11 @@ pub fn try_wait(pidfd: impl AsFd) -> Result<Option<ExitStatus>> {
     wait_with(pidfd.as_fd(), WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
 }
 
+/// Tells how a child has ended, if it has, and leaves it to be reaped: its process ID stays its own until then.
+pub fn peek(pidfd: impl AsFd) -> Result<Option<ExitStatus>> {
+    wait_with(pidfd.as_fd(), WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT)
+}
+
 fn wait_with(pidfd: BorrowedFd<'_>, options: WaitIdOptions) -> Result<Option<ExitStatus>> {
     match rustix::process::waitid(WaitId::PidFd(pidfd), options) {
         Ok(status) => Ok(status.and_then(|status| {
