@@ -17,7 +17,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let spec = Spec::load(bundle.join("config.json"))?;
     let hierarchies = Hierarchies::detect()?;
     let cgroup = format!("conductor/{id}").parse()?;
-    let inputs = Inputs { id: &id, bundle, root: None, cgroup: &cgroup, hierarchies: &hierarchies };
+    let inputs = Inputs { id: &id, bundle, root: None, cgroup: &cgroup, hierarchies: &hierarchies, init: false };
     let plan = runtime::plan::container(&spec, &inputs)?;
     let recorder = match std::env::var_os("EXPLAIN") {
         Some(_) => Recorder::writing(sys::path::duplicate(std::io::stderr())?, Format::Text),

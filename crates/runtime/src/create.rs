@@ -74,6 +74,9 @@ pub fn create(plan: &ContainerPlan, options: &CreateOptions<'_>) -> Result<Creat
     if !processes::is_sealed() {
         return Err(CreateError::NotSealed);
     }
+    if plan.process.init {
+        processes::keep_self().map_err(CreateError::sys("open our own binary"))?;
+    }
     let cgroup = Cgroup::create(&plan.cgroup, options.recorder)?;
     let entry = cgroup.entry()?;
     let prepared = match plan.namespaces.has_users() {

@@ -11,6 +11,7 @@ pub mod exec;
 pub mod hooks;
 mod init;
 pub mod plan;
+pub mod reaper;
 pub mod state;
 mod sync;
 

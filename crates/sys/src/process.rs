@@ -380,16 +380,8 @@ pub fn ensure_sealed() -> Result<()> {
         words.iter().filter_map(|word| CString::new(word.as_bytes()).ok()).collect()
     };
     let arguments: Vec<_> = std::env::args_os().collect();
-    let environment: Vec<_> = std::env::vars_os()
-        .map(|(mut name, value)| {
-            name.push("=");
-            name.push(value);
-            name
-        })
-        .collect();
     let arguments = strings(arguments.iter().map(AsRef::as_ref).collect());
-    let environment = strings(environment.iter().map(AsRef::as_ref).collect());
-    Err(exec_fd(&binary, &arguments, &environment))
+    Err(exec_fd(&binary, &arguments, &environment()))
 }
 
 /// Replaces the calling process by the program behind a descriptor. It returns only on failure.
@@ -409,6 +401,50 @@ fn exec_fd(program: &OwnedFd, arguments: &[CString], environment: &[CString]) ->
         )
     };
     Error::from_io("execveat(self, AT_EMPTY_PATH)", &std::io::Error::last_os_error())
+}
+
+/// Replaces the calling process by our own binary, under other arguments. It returns only on failure.
+///
+/// The way over `/proc/self/exe` is closed inside a container that has another `/proc`, so the binary is reached by the
+/// descriptor that [`keep_self`] has opened before.
+pub fn execve_self(arguments: &[CString], environment: &[CString]) -> Error {
+    match SELF.get() {
+        Some(binary) => exec_fd(binary, arguments, environment),
+        None => Error::new("execveat(self)", Errno::BADF),
+    }
+}
+
+/// Opens our own binary for a later [`execve_self`].
+pub fn keep_self() -> Result<()> {
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+    let binary =
+        rustix::fs::open("/proc/self/exe", flags, rustix::fs::Mode::empty()).call(|| "open(/proc/self/exe)")?;
+    // Opened already is as good.
+    let _ = SELF.set(binary);
+    Ok(())
+}
+
+static SELF: std::sync::OnceLock<OwnedFd> = std::sync::OnceLock::new();
+
+/// Makes the calling process lead a group of its own and, where there is a controlling terminal, its foreground.
+pub fn lead_foreground_group() -> Result<()> {
+    rustix::process::setpgid(None, None).call(|| "setpgid(0, 0)")?;
+    let terminal =
+        rustix::fs::open("/dev/tty", rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
+            .call(|| "open(/dev/tty)")?;
+    // A process outside the foreground that takes it would be stopped by SIGTTOU.
+    crate::signal::ignore(libc::SIGTTOU)?;
+    rustix::termios::tcsetpgrp(&terminal, rustix::process::getpgrp()).call(|| "ioctl(TIOCSPGRP)")
+}
+
+/// Returns the calling process's environment as an exec takes it.
+pub fn environment() -> Vec<CString> {
+    let variable = |(mut name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        name.push("=");
+        name.push(value);
+        CString::new(name.as_bytes()).ok()
+    };
+    std::env::vars_os().filter_map(variable).collect()
 }
 
 /// Returns the number of a signal by name (`TERM`, `SIGTERM`) or number; real-time signals as `RTMIN+n`.

@@ -79,7 +79,11 @@ pub(crate) fn become_program(
     apply_all(entrance, after)?;
     entrance.recorder.record(&plan.exec_step());
     prepare_exec(entrance, files)?;
-    let error = processes::execve(&program, &plan.arguments, &plan.environment);
+    let error = if plan.init {
+        processes::execve_self(&init_arguments(&program, plan), &plan.environment)
+    } else {
+        processes::execve(&program, &plan.arguments, &plan.environment)
+    };
     Ok(exec_failure(&program, &error))
 }
 
@@ -223,6 +227,12 @@ fn prepare_exec(entrance: &Entrance<'_>, files: Files<'_>) -> Result<(), Failure
     processes::close_on_exec_from(first).map_err(failed)?;
     signal::reset().map_err(failed)?;
     entrance.channel.send(&FromInit::Executing, None).map_err(failed)
+}
+
+/// The init's argv: its name, the program's path, the program's argv.
+fn init_arguments(program: &CString, plan: &ProcessPlan) -> Vec<CString> {
+    let name = CString::new(crate::reaper::NAME).unwrap_or_default();
+    [name, program.clone()].into_iter().chain(plan.arguments.iter().cloned()).collect()
 }
 
 /// Finds the program as execvp(3) would, in the container's own PATH and root.

@@ -55,6 +55,8 @@ pub struct Inputs<'i> {
     pub cgroup: &'i CgroupPath,
     /// What the host has of cgroups.
     pub hierarchies: &'i Hierarchies,
+    /// Put our small init in front of the program ([`crate::reaper`]).
+    pub init: bool,
 }
 
 /// Why a spec cannot become a plan.
@@ -101,7 +103,8 @@ pub fn container(spec: &Spec, inputs: &Inputs<'_>) -> Result<ContainerPlan, Plan
     if !namespaces.makes(NamespaceKind::Mount) {
         return Err(NamespaceError::Needed { what: "a root of its own", kind: NamespaceKind::Mount }.into());
     }
-    let process = process::plan_process(process, linux.seccomp().as_ref())?;
+    let mut process = process::plan_process(process, linux.seccomp().as_ref())?;
+    process.init = inputs.init;
     let cgroup = cgroup::plan(inputs.cgroup, linux.resources().as_ref(), inputs.hierarchies)?;
     let init = plan_init(spec, linux, inputs, &namespaces, &process)?;
     let mut warnings = process.warnings.clone();
@@ -285,8 +288,9 @@ impl ProcessPlan {
         let quoted: Vec<_> = words.iter().map(|word| quote(word).into_owned()).collect();
         let environment = self.environment.iter().map(|variable| variable.to_string_lossy().into_owned());
         let environment: Vec<_> = environment.map(|variable| quote(&variable).into_owned()).collect();
+        let init = if self.init { "the small init, which starts " } else { "" };
         Step::inside(
-            format!("become the program {}", words.join(" ")),
+            format!("become {init}the program {}", words.join(" ")),
             format!("exec env -i {} setpriv \"${{setpriv_options[@]}}\" {}", environment.join(" "), quoted.join(" ")),
         )
     }

@@ -39,6 +39,8 @@ pub struct ProcessPlan {
     pub apparmor: Option<String>,
     /// The SELinux label to take at the exec.
     pub selinux: Option<String>,
+    /// Whether our small init runs the program.
+    pub init: bool,
     /// Settings of the spec that we do not apply, in words.
     pub warnings: Vec<String>,
 }
@@ -155,6 +157,7 @@ pub fn plan_process(process: &Process, filter: Option<&LinuxSeccomp>) -> Result<
         seccomp: filter.map(plan_seccomp).transpose()?,
         apparmor: process.apparmor_profile().clone().filter(|profile| !profile.is_empty()),
         selinux: process.selinux_label().clone().filter(|label| !label.is_empty()),
+        init: false,
         warnings: warnings(process),
     })
 }
