@@ -1,0 +1,317 @@
+//! The commands: a file each, and the table in which they stand.
+//!
+//! A command is an `Args` struct whose doc comments are its help, and a `run`. The [`TABLE`] is static and holds names, one
+//! line of help and two functions for each; a command's grammar is built when that command is called, and not before.
+
+mod attach;
+mod completion;
+mod container_args;
+mod create;
+mod exec;
+mod explain;
+mod inspect;
+mod kill;
+mod logs;
+mod man;
+pub(crate) mod ps;
+mod rm;
+pub(crate) mod run;
+mod start;
+mod stop;
+pub(crate) mod version;
+mod wait;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, Args, Command, FromArgMatches};
+
+use crate::cli::globals::Globals;
+use crate::cli::usage;
+use crate::context::Context;
+use crate::error::{Failure, Outcome};
+use crate::logging;
+use crate::personality::Face;
+use crate::ui;
+
+/// A command: its names, its help, and what it does.
+pub(crate) trait Verb: Args + FromArgMatches {
+    /// The word that calls it.
+    const NAME: &'static str;
+    /// Other words that call it.
+    const ALIASES: &'static [&'static str] = &[];
+    /// What it does, in one line: the first line of the struct's doc comment.
+    const ABOUT: &'static str;
+    /// Its words behind its name, as the help shows them.
+    const USAGE: &'static str;
+    /// Lines below its help, such as examples.
+    const AFTER_HELP: &'static str = "";
+    /// Where the overview lists it.
+    const GROUP: Group;
+    /// Whether Docker has it too.
+    const REACH: Reach = Reach::Everywhere;
+    /// The exit code after a wrong number of words.
+    const USAGE_CODE: u8 = 1;
+    /// Whether `-h` asks for help; `run` needs the letter for the host name.
+    const SHORT_HELP: bool = true;
+
+    /// Does it.
+    fn run(self, context: &Context) -> Outcome;
+}
+
+/// Where the overview lists a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// What most people need most of the time.
+    Common,
+    /// Containers.
+    Container,
+    /// Images.
+    Image,
+    /// Learning what a container is, and looking after the engine.
+    Engine,
+    /// For our own tools.
+    Hidden,
+}
+
+impl Group {
+    /// The groups that the overview shows, in order.
+    pub(crate) const ALL: [Self; 4] = [Self::Common, Self::Container, Self::Image, Self::Engine];
+
+    /// Returns the heading above the group.
+    pub(crate) fn heading(self) -> &'static str {
+        match self {
+            Self::Common => "Common Commands",
+            Self::Container => "Containers",
+            Self::Image => "Images",
+            Self::Engine => "Engine",
+            Self::Hidden => "",
+        }
+    }
+}
+
+/// Who has a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Docker's grammar has it.
+    Everywhere,
+    /// It is ours alone.
+    Ours,
+}
+
+/// A command in the table.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    pub(crate) aliases: &'static [&'static str],
+    pub(crate) about: &'static str,
+    pub(crate) group: Group,
+    reach: Reach,
+    /// Builds the grammar, under the path it is called by (`conductor run`).
+    pub(crate) command: fn(&str) -> Command,
+    /// Reads the words and does it.
+    pub(crate) run: fn(Context, &str, &[OsString]) -> Outcome,
+}
+
+impl Entry {
+    const fn of<V: Verb>() -> Self {
+        Self {
+            name: V::NAME,
+            aliases: V::ALIASES,
+            about: V::ABOUT,
+            group: V::GROUP,
+            reach: V::REACH,
+            command: command::<V>,
+            run: run_verb::<V>,
+        }
+    }
+
+    /// The same command under another name, in a group of commands.
+    const fn named(self, name: &'static str, aliases: &'static [&'static str]) -> Self {
+        Self { name, aliases, ..self }
+    }
+
+    /// Tells whether `word` calls this command.
+    pub(crate) fn answers_to(&self, word: &str) -> bool {
+        self.name == word || self.aliases.contains(&word)
+    }
+
+    fn is_known_to(&self, face: Face) -> bool {
+        self.reach == Reach::Everywhere || face == Face::Conductor
+    }
+}
+
+/// A group of commands, such as `conductor image`.
+#[derive(Debug)]
+pub(crate) struct Noun {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) entries: &'static [Entry],
+}
+
+/// All commands.
+pub(crate) static TABLE: &[Entry] = &[
+    Entry::of::<run::RunArgs>(),
+    Entry::of::<exec::ExecArgs>(),
+    Entry::of::<ps::PsArgs>(),
+    Entry::of::<attach::AttachCommandArgs>(),
+    Entry::of::<create::CreateArgs>(),
+    Entry::of::<inspect::InspectArgs>(),
+    Entry::of::<kill::KillArgs>(),
+    Entry::of::<logs::LogsArgs>(),
+    Entry::of::<rm::RmArgs>(),
+    Entry::of::<start::StartArgs>(),
+    Entry::of::<stop::StopArgs>(),
+    Entry::of::<wait::WaitArgs>(),
+    Entry::of::<explain::ExplainArgs>(),
+    Entry::of::<version::VersionArgs>(),
+    Entry::of::<completion::CompletionArgs>(),
+    Entry::of::<man::ManArgs>(),
+];
+
+/// The groups of commands.
+pub(crate) static NOUNS: &[Noun] = &[Noun {
+    name: "container",
+    about: "Manage containers",
+    entries: &[
+        Entry::of::<attach::AttachCommandArgs>(),
+        Entry::of::<create::CreateArgs>(),
+        Entry::of::<exec::ExecArgs>(),
+        Entry::of::<inspect::InspectArgs>(),
+        Entry::of::<kill::KillArgs>(),
+        Entry::of::<logs::LogsArgs>(),
+        Entry::of::<ps::PsArgs>().named("ls", &["list", "ps"]),
+        Entry::of::<rm::RmArgs>().named("rm", &["remove"]),
+        Entry::of::<run::RunArgs>(),
+        Entry::of::<start::StartArgs>(),
+        Entry::of::<stop::StopArgs>(),
+        Entry::of::<wait::WaitArgs>(),
+    ],
+}];
+
+/// Returns the commands of a face.
+pub(crate) fn entries(face: Face) -> impl Iterator<Item = &'static Entry> {
+    TABLE.iter().filter(move |entry| entry.is_known_to(face))
+}
+
+/// Returns the groups of commands of a face.
+pub(crate) fn nouns(_face: Face) -> impl Iterator<Item = &'static Noun> {
+    NOUNS.iter()
+}
+
+/// Finds a command.
+pub(crate) fn named(face: Face, word: &str) -> Option<&'static Entry> {
+    entries(face).find(|entry| entry.answers_to(word))
+}
+
+/// Finds a group of commands.
+pub(crate) fn noun(face: Face, word: &str) -> Option<&'static Noun> {
+    nouns(face).find(|noun| noun.name == word)
+}
+
+/// Returns every word that a face knows, for suggestions.
+pub(crate) fn names(face: Face) -> Vec<&'static str> {
+    let shown = entries(face).filter(|entry| entry.group != Group::Hidden);
+    shown.map(|entry| entry.name).chain(nouns(face).map(|noun| noun.name)).collect()
+}
+
+/// Builds the grammar of a command, its own options first.
+pub(crate) fn command<V: Verb>(path: &str) -> Command {
+    let command = V::augment_args(Command::new(V::NAME)).no_binary_name(true).disable_version_flag(true);
+    let help = Arg::new("help").long("help").help("Print help").action(ArgAction::HelpShort);
+    Globals::augment_args(command)
+        .disable_help_flag(true)
+        .arg(if V::SHORT_HELP { help.short('h') } else { help })
+        .about(V::ABOUT)
+        .bin_name(path)
+        .override_usage(format!("{path} {}", V::USAGE.replace("{path}", path)))
+        .max_term_width(110)
+        .after_help(V::AFTER_HELP)
+}
+
+fn run_verb<V: Verb>(context: Context, path: &str, words: &[OsString]) -> Outcome {
+    let (verb, nearer) = read::<V>(path, words)?;
+    let context = Context { globals: context.globals.overlaid(nearer), ..context };
+    logging::start(&context.globals);
+    verb.run(&context)
+}
+
+/// Reads a command's words.
+pub(crate) fn read<V: Verb>(path: &str, words: &[OsString]) -> Result<(V, Globals), Failure> {
+    parse::<V>(path, words).map_err(|error| match error.kind() {
+        // The help shows the switches as they are typed, without their optional values.
+        ErrorKind::DisplayHelp => usage::help_was_asked(&command::<V>(path).render_help().to_string()),
+        _ => usage::failure(&error, &command::<V>(path), V::USAGE_CODE),
+    })
+}
+
+fn parse<V: Verb>(path: &str, words: &[OsString]) -> Result<(V, Globals), clap::Error> {
+    let matches = command::<V>(path).mut_args(switch_takes_a_truth_value).try_get_matches_from(words)?;
+    Ok((V::from_arg_matches(&matches)?, Globals::from_arg_matches(&matches)?))
+}
+
+/// Lets a switch be typed `--rm=true` and `--rm=false` too, as Docker's users may.
+fn switch_takes_a_truth_value(arg: Arg) -> Arg {
+    match arg.get_action() {
+        ArgAction::SetTrue => arg
+            .action(ArgAction::Set)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .default_value("false")
+            .value_parser(clap::builder::BoolishValueParser::new()),
+        _ => arg,
+    }
+}
+
+/// Does something to each of several containers or images, and goes on past a failure.
+pub(crate) fn each(names: &[String], act: impl FnMut(&String) -> Result<(), Failure>) -> Outcome {
+    report_each(names.iter().map(act)).map(|()| ExitCode::SUCCESS)
+}
+
+/// Prints each failure as it comes; fails with the first one's exit code when there was one.
+pub(crate) fn report_each(results: impl IntoIterator<Item = Result<(), Failure>>) -> Result<(), Failure> {
+    let mut first = None;
+    for failure in results.into_iter().filter_map(Result::err) {
+        if let Some(lines) = failure.lines() {
+            ui::remark(&lines);
+        }
+        first.get_or_insert(failure.into_printed());
+    }
+    first.map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> impl Iterator<Item = &'static Entry> {
+        TABLE.iter().chain(NOUNS.iter().flat_map(|noun| noun.entries))
+    }
+
+    #[test]
+    fn every_grammar_is_sound() {
+        for entry in all() {
+            (entry.command)(&format!("conductor {}", entry.name)).debug_assert();
+        }
+    }
+
+    #[test]
+    fn every_command_has_one_name_of_its_own() {
+        let mut seen = std::collections::BTreeSet::new();
+        for word in TABLE.iter().flat_map(|entry| entry.aliases.iter().copied().chain([entry.name])) {
+            assert!(seen.insert(word), "{word} names two commands");
+        }
+    }
+
+    #[test]
+    fn every_option_has_help() {
+        for entry in all() {
+            let command = (entry.command)("conductor x");
+            for arg in command.get_arguments().filter(|arg| !arg.is_hide_set() && !arg.is_positional()) {
+                assert!(arg.get_help().is_some(), "{} --{} has no help", entry.name, arg.get_id());
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What a command is given: the face it was called by, the global options, and the engine.
+
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use engine::Engine;
+use trace::Recorder;
+
+use crate::cli::globals::Globals;
+use crate::error::Failure;
+use crate::personality::Face;
+
+const ROOT: &str = "/var/lib/conductor";
+const STATE: &str = "/run/conductor";
+
+/// Tells whether we run as root.
+pub(crate) fn is_root() -> bool {
+    sys::credentials::effective_user() == 0
+}
+
+/// What a command is given.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The face the program was called by.
+    pub(crate) face: Face,
+    /// The global options.
+    pub(crate) globals: Globals,
+}
+
+impl Context {
+    /// Makes the context of one command.
+    pub(crate) fn new(face: Face, globals: Globals) -> Self {
+        Self { face, globals }
+    }
+
+    /// Opens the engine over the directories that the options name.
+    pub(crate) fn engine(&self) -> Result<Engine, Failure> {
+        self.engine_telling(self.recorder()?)
+    }
+
+    /// Opens the engine with a recorder of the command's own.
+    pub(crate) fn engine_telling(&self, recorder: Recorder) -> Result<Engine, Failure> {
+        let or = |chosen: &Option<PathBuf>, usual: &str| chosen.clone().unwrap_or_else(|| usual.into());
+        let (root, state) = (or(&self.globals.root, ROOT), or(&self.globals.state, STATE));
+        Ok(Engine::open(&absolute(&root)?, &absolute(&state)?, recorder)?)
+    }
+
+    /// Returns where the steps of this command are told: nowhere, or on stderr.
+    pub(crate) fn recorder(&self) -> Result<Recorder, Failure> {
+        let Some(format) = self.globals.explain else { return Ok(Recorder::silent()) };
+        let sink = std::io::stderr().as_fd().try_clone_to_owned();
+        sink.map(|sink| Recorder::writing(sink, format))
+            .map_err(|error| Failure::new(error).doing("cannot explain on stderr"))
+    }
+}
+
+/// The monitor lives on in another directory, so a relative path would mean another place there.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::new(error).doing("cannot find the current directory"))
+}

@@ -1,0 +1,184 @@
+//! Carrying out what `conductor.sh` was asked for.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use engine::{
+    AttachOptions, Container, ContainerName, CreateRequest, Engine, ExecRequest, RemoveOptions, StartMode, StopOptions,
+    Summary,
+};
+use jiff::Timestamp;
+
+use super::grammar::Intent;
+use super::help;
+use super::rootfs::RootfsLink;
+use crate::commands::run::exit_code;
+use crate::context::Context;
+use crate::error::{Failure, Outcome};
+use crate::ui;
+
+/// Carries an intent out.
+pub(super) fn act(intent: Intent, context: &Context) -> Outcome {
+    match intent {
+        Intent::Help(verb) => ui::print(&help::text(verb.as_deref())).map(|()| ExitCode::SUCCESS),
+        Intent::Run { image, name, command } => run(context, image, &name, command),
+        Intent::List => list(context),
+        Intent::Stop { name } => stop(context, &name),
+        Intent::Exec { name, command } => exec(context, &name, command),
+        Intent::AddNetwork { .. } => Err(not_yet("addnetwork")),
+        Intent::Peer { .. } => Err(not_yet("peer")),
+        other => super::images::act(other, context),
+    }
+}
+
+fn not_yet(verb: &str) -> Failure {
+    Failure::message(format!(
+        "this version of Conductor has no {verb} yet: networks between containers come with a later one"
+    ))
+    .hint("until then a container is without a network here, or on the host's: conductor run --network host IMAGE")
+}
+
+fn run(context: &Context, image: String, name: &str, command: Vec<String>) -> Outcome {
+    let name: ContainerName = name.parse()?;
+    let here =
+        std::env::current_dir().map_err(|error| Failure::new(error).doing("cannot find the current directory"))?;
+    let link = RootfsLink::plan(&here, &name);
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let request = plan_run(image, name, command, terminal, &link);
+    let options = AttachOptions { stdin: true, proxy_signals: !terminal, ..AttachOptions::default() };
+    let engine = context.engine()?;
+    let (container, warnings) = engine.create(request)?;
+    warnings.iter().for_each(|warning| ui::warn(warning));
+    let attached = link
+        .create(&engine.rootfs_link(&container)?, engine.recorder())
+        .and_then(|()| engine.start(&container, StartMode::Attached(options)).map_err(Failure::starting));
+    match attached {
+        Ok(attached) => Ok(attached.map_or(ExitCode::SUCCESS, exit_code)),
+        Err(failure) => {
+            // A container that never ran would only hold its name.
+            discard(&engine, &container);
+            Err(failure)
+        }
+    }
+}
+
+/// The container of the founding documents: the host's name, no network, and it stays when its command has ended.
+fn plan_run(
+    image: String,
+    name: ContainerName,
+    command: Vec<String>,
+    terminal: bool,
+    link: &RootfsLink,
+) -> CreateRequest {
+    CreateRequest {
+        image,
+        name: Some(name),
+        hostname: host_name(),
+        command,
+        labels: [link.label()].into(),
+        tty: terminal,
+        open_stdin: true,
+        stdin_once: true,
+        ..CreateRequest::default()
+    }
+}
+
+/// The documents' sample session shows the host's name in the container's prompt; where it is unknown, the engine's choice.
+fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+fn discard(engine: &Engine, container: &Container) {
+    let _ = engine.remove(container, RemoveOptions { force: true, volumes: true });
+    if let Some(link) = RootfsLink::of(&container.request.labels) {
+        link.remove(engine.recorder());
+    }
+}
+
+fn list(context: &Context) -> Outcome {
+    ui::print(&listing(&context.engine()?.list(true)?)).map(|()| ExitCode::SUCCESS)
+}
+
+/// No header, so that the documents' `ps | while read name date` sees containers alone.
+fn listing(containers: &[Summary]) -> String {
+    if containers.is_empty() {
+        return "No containers\n".to_owned();
+    }
+    let width = containers.iter().map(|container| container.name.as_str().len()).max().unwrap_or(0);
+    let line = |container: &Summary| {
+        let mark = match container.state.status {
+            engine::Status::Running => "",
+            engine::Status::Created => " (created)",
+            engine::Status::Exited => " (exited)",
+        };
+        let when = date(container.state.started_at.unwrap_or(container.created));
+        format!("{:<width$}   {when}{mark}\n", container.name.as_str())
+    };
+    containers.iter().map(line).collect()
+}
+
+/// Returns a date as the lists of `conductor.sh` have it.
+pub(super) fn date(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+fn stop(context: &Context, name: &str) -> Outcome {
+    let engine = context.engine()?;
+    let container = engine.find(name)?;
+    for stopped in engine.stop(std::slice::from_ref(&container), StopOptions::default()) {
+        match stopped {
+            // One whose command has ended needs no stopping; it is removed below like the others.
+            Ok(()) | Err(engine::Error::NotRunning(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    engine.remove(&container, RemoveOptions { force: true, volumes: true })?;
+    if let Some(link) = RootfsLink::of(&container.request.labels) {
+        link.remove(engine.recorder());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn exec(context: &Context, name: &str, command: Vec<String>) -> Outcome {
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let engine = context.engine()?;
+    let request = ExecRequest { command, tty: terminal, stdin: true, ..ExecRequest::default() };
+    engine.exec(&engine.find(name)?, &request).map(exit_code).map_err(Failure::starting)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::{ContainerId, State, Status};
+
+    fn container(name: &str, status: Status) -> Summary {
+        Summary {
+            id: ContainerId::from_bytes([1; 32]),
+            name: name.parse().unwrap(),
+            image: "mydebian".into(),
+            args: vec!["bash".into()],
+            created: "2026-01-02T03:04:05Z".parse().unwrap(),
+            labels: [].into(),
+            state: State { status, ..State::default() },
+        }
+    }
+
+    #[test]
+    fn the_clean_reset_loop_reads_a_name_and_a_date_from_each_line() {
+        assert_eq!(listing(&[]), "No containers\n");
+        assert_eq!(
+            listing(&[container("eg", Status::Running), container("second", Status::Exited)]),
+            "eg       2026-01-02 03:04:05 UTC\nsecond   2026-01-02 03:04:05 UTC (exited)\n"
+        );
+    }
+
+    #[test]
+    fn a_container_of_the_documents_has_no_network_and_stays() {
+        let link = RootfsLink::plan("/work".as_ref(), &"eg".parse().unwrap());
+        let request = plan_run("mydebian".into(), "eg".parse().unwrap(), vec!["/bin/bash".into()], true, &link);
+        assert_eq!(request.network, engine::NetworkMode::None);
+        assert!(request.tty && request.open_stdin && !request.remove_on_exit);
+        assert_eq!(request.labels["conductor.rootfs"], "/work/.containers/eg/rootfs");
+    }
+}

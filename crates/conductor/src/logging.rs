@@ -1,0 +1,89 @@
+//! Structured logging for those who look for a mistake; everybody else pays one comparison a line.
+
+use std::io;
+use std::str::FromStr;
+
+use tracing::level_filters::LevelFilter;
+
+use crate::cli::globals::Globals;
+
+/// How severe a line must be to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+    Off,
+}
+
+impl FromStr for Level {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        Ok(match word {
+            "trace" => Self::Trace,
+            "debug" => Self::Debug,
+            "info" => Self::Info,
+            "warn" | "warning" => Self::Warn,
+            "error" | "fatal" => Self::Error,
+            "off" => Self::Off,
+            _ => return Err("use trace, debug, info, warn, error or off".to_owned()),
+        })
+    }
+}
+
+impl Level {
+    fn filter(self) -> LevelFilter {
+        match self {
+            Self::Trace => LevelFilter::TRACE,
+            Self::Debug => LevelFilter::DEBUG,
+            Self::Info => LevelFilter::INFO,
+            Self::Warn => LevelFilter::WARN,
+            Self::Error => LevelFilter::ERROR,
+            Self::Off => LevelFilter::OFF,
+        }
+    }
+}
+
+/// The form of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Words for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("use text or json".to_owned()),
+        }
+    }
+}
+
+/// Returns the level that the options ask for.
+pub(crate) fn level(globals: &Globals) -> Level {
+    match globals.log_level {
+        Some(level) => level,
+        None if globals.debug => Level::Debug,
+        None => Level::Warn,
+    }
+}
+
+/// Starts logging to stderr.
+pub(crate) fn start(globals: &Globals) {
+    let builder = tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level(globals).filter());
+    let color = io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none();
+    // A second start in one process would fail, and leaves the first as it is.
+    let _ = match globals.log_format {
+        Some(LogFormat::Json) => builder.json().try_init(),
+        _ => builder.with_ansi(color).try_init(),
+    };
+}
