@@ -1,1 +1,22 @@
-//! .
+//! Images made here: bootstrapped from Debian's archive, imported from a root tar, carried in the binary; and described.
+//!
+//! Each way ends alike: one layer goes as a stream into the store ([`store::Work`]), the documents are composed from nouns
+//! ([`documents`]), and the image is announced with its names. Nothing is unpacked and no finished tree is copied.
+//!
+//! Start reading at [`import()`], the shortest way through; [`bootstrap()`] makes its tree first, in namespaces of its own.
+//! [`resolve`] is what `run` asks for an image by name; [`Inspection`] is what `image inspect` prints.
+
+pub mod bootstrap;
+mod change;
+pub mod documents;
+mod hello;
+mod import;
+mod inspect;
+mod tree;
+
+pub use bootstrap::{BootstrapError, BootstrapOptions, Phase, Progress, bootstrap};
+pub use change::{Change, ChangeError, apply_changes};
+pub use hello::{HELLO, hello, is_hello, resolve};
+pub use import::{ImportError, ImportOptions, import};
+pub use inspect::{Inspection, inspect};
+pub use tree::{Cleaning, TreeError, write_tree};

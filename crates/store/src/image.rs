@@ -77,6 +77,21 @@ pub struct Image {
     pub created: Timestamp,
 }
 
+impl Image {
+    /// Tells whether the index is there and has been written: its superblock bears EROFS's magic number.
+    pub fn has_index(&self) -> bool {
+        use std::os::unix::fs::FileExt;
+        let mut magic = [0; 4];
+        let read = std::fs::File::open(&self.index).and_then(|file| file.read_exact_at(&mut magic, SUPERBLOCK));
+        read.is_ok() && u32::from_le_bytes(magic) == EROFS_MAGIC
+    }
+}
+
+/// Where EROFS has its superblock.
+const SUPERBLOCK: u64 = 1024;
+/// What that begins with, and what statfs(2) tells (`EROFS_SUPER_MAGIC_V1`).
+pub(crate) const EROFS_MAGIC: u32 = 0xE0F5_E1E2;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,6 +20,8 @@ pub enum StoreStep {
         from: PathBuf,
         /// Its place.
         to: PathBuf,
+        /// Whether it replaces what is there.
+        replace: bool,
     },
     /// Makes an image known under its ID.
     Record {
@@ -66,7 +68,7 @@ impl Explain for StoreStep {
     fn explain(&self) -> Step {
         let path = |path: &Path| quote(&path.to_string_lossy()).into_owned();
         match self {
-            Self::Place { what, from, to } => {
+            Self::Place { what, from, to, .. } => {
                 Step::host(format!("put the {what} into its place"), format!("mv -n {} {}", path(from), path(to)))
             }
             Self::Record { id, from, to } => {
@@ -104,7 +106,8 @@ pub(crate) fn apply(steps: &[StoreStep], recorder: &Recorder) -> Result<(), Stor
 
 fn apply_one(step: &StoreStep) -> sys::Result<()> {
     match step {
-        StoreStep::Place { from, to, .. } => place(from, to),
+        StoreStep::Place { from, to, replace: false, .. } => place(from, to),
+        StoreStep::Place { from, to, .. } => file::rename(from, to),
         StoreStep::Record { from, to, .. } => file::rename(from, to),
         StoreStep::Tag { id, link, beside, .. } => tag(id, link, beside),
         StoreStep::Untag { link, .. } => untag(link),

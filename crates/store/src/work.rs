@@ -158,20 +158,23 @@ impl Work {
     /// Writes what goes into place first, and plans how.
     fn content(&self, documents: &Documents, record: &Record) -> Result<Vec<StoreStep>, StoreError> {
         let layout = self.store.layout();
+        // What was not synced may be of the right length and empty all the same.
+        let replace = self.durability == Durability::Remakeable;
         let layers = record.layers.iter().map(|layer| StoreStep::Place {
             what: "layer",
             from: self.layer_path(&layer.diff_id),
             to: layout.layer(&layer.diff_id),
+            replace,
         });
         let mut steps: Vec<_> = layers.collect();
         let chain = record.chain();
-        steps.push(StoreStep::Place { what: "index", from: self.index(record)?, to: layout.index(&chain) });
+        steps.push(StoreStep::Place { what: "index", from: self.index(record)?, to: layout.index(&chain), replace });
         let documents =
             [("configuration", record.id, &documents.config), ("manifest", record.manifest, &documents.manifest)];
         for (what, digest, bytes) in documents {
             let from = self.path.join("blobs").join(digest.hex());
             self.write(&from, bytes)?;
-            steps.push(StoreStep::Place { what, from, to: layout.blob(&digest) });
+            steps.push(StoreStep::Place { what, from, to: layout.blob(&digest), replace });
         }
         let record = serde_json::to_vec(record).map_err(|error| StoreError::Index(Box::new(error)))?;
         self.write(&self.path.join("record"), &record)?;
@@ -202,7 +205,7 @@ impl Work {
     fn index(&self, record: &Record) -> Result<PathBuf, StoreError> {
         let chain = record.chain();
         let path = self.path.join("indexes").join(index_file(&chain));
-        if fs::hard_link(self.store.layout().index(&chain), &path).is_ok() {
+        if self.durability == Durability::Durable && fs::hard_link(self.store.layout().index(&chain), &path).is_ok() {
             return Ok(path);
         }
         let layers: Vec<_> = record.layers.iter().map(|layer| self.layer_path(&layer.diff_id)).collect();
@@ -244,6 +247,11 @@ impl LayerWriter {
     /// Returns how many bytes came so far.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Takes the next bytes; the same as writing, with an error that says what failed.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.write_all(bytes).call(|| format!("write({})", self.path.display())).doing(|| "write a layer")
     }
 
     fn write_through(&mut self, bytes: &[u8]) -> io::Result<()> {

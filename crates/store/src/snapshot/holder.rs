@@ -16,10 +16,8 @@ use serde::{Deserialize, Serialize};
 use sys::{Calling, mount, process};
 use trace::{Explain, Recorder, Step};
 
+use crate::image::EROFS_MAGIC;
 use crate::{ChainId, file};
-
-/// The file system type that statfs(2) tells of EROFS (`EROFS_SUPER_MAGIC_V1`).
-const EROFS_MAGIC: u64 = 0xE0F5_E1E2;
 
 /// A view announced: others may take copies of it while the process lives and keeps the descriptor.
 #[derive(Debug)]
@@ -105,7 +103,7 @@ fn check_view(mount: &OwnedFd, chain: &ChainId) -> sys::Result<()> {
     let wrong = || sys::Error::new("fstatfs(view of another process)", sys::Errno::STALE);
     let kind = rustix::fs::fstatfs(mount).call(|| "fstatfs(view of another process)")?;
     let identity = rustix::fs::fstatvfs(mount).call(|| "fstatvfs(view of another process)")?;
-    let is_erofs = u64::try_from(kind.f_type).is_ok_and(|magic| magic & 0xffff_ffff == EROFS_MAGIC);
+    let is_erofs = u64::try_from(kind.f_type).is_ok_and(|magic| magic == u64::from(EROFS_MAGIC));
     if is_erofs && identity.f_fsid == folded(chain.uuid()) { Ok(()) } else { Err(wrong()) }
 }
 

@@ -1,0 +1,120 @@
+//! What of a freshly bootstrapped tree belongs into an image. Pure.
+//!
+//! Dropped: what the kernel or the engine provides (contents of `/dev`, `/proc`, `/sys`, `/run`), what is temporary (contents of
+//! `/tmp`, `/var/tmp`), what can be fetched again (package lists and packages), logs of the installation, caches and
+//! backups that bear its date, and what debootstrap copied from the host (`/etc/resolv.conf`, `/etc/hostname`). Emptied:
+//! `/etc/machine-id`, so that it is no machine's. Times later than the archive's own are set back to it, so that the same
+//! packages give the same layer on every day.
+
+/// Which entries of a tree are kept, and how late they may be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cleaning {
+    debian: bool,
+    latest: Option<u64>,
+}
+
+/// What becomes of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Keep,
+    Drop,
+}
+
+/// Directories that stay while all that is in them goes.
+const EMPTY: &[&str] = &["dev", "proc", "sys", "run", "tmp", "var/tmp", "var/log/apt", "var/cache/apt"];
+/// Directories of which only the empty directories in them stay.
+const NO_FILES: &[&str] = &["var/lib/apt/lists"];
+/// Entries that go.
+const GONE: &[&str] = &[
+    "debootstrap",
+    "etc/hostname",
+    "etc/resolv.conf",
+    "etc/.pwd.lock",
+    "etc/group-",
+    "etc/gshadow-",
+    "etc/passwd-",
+    "etc/shadow-",
+    "etc/subgid-",
+    "etc/subuid-",
+    "var/cache/debconf/config.dat-old",
+    "var/cache/debconf/passwords.dat-old",
+    "var/cache/debconf/templates.dat-old",
+    "var/cache/ldconfig/aux-cache",
+    "var/lib/dpkg/available-old",
+    "var/lib/dpkg/diversions-old",
+    "var/lib/dpkg/status-old",
+    "var/lib/dpkg/statoverride-old",
+    "var/lib/systemd/random-seed",
+    "var/log/alternatives.log",
+    "var/log/bootstrap.log",
+    "var/log/dpkg.log",
+];
+
+impl Cleaning {
+    /// Keeps everything as it is.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Cleans a tree that debootstrap made, and sets times later than `latest` (seconds since 1970) back to it.
+    pub fn debian(latest: Option<u64>) -> Self {
+        Self { debian: true, latest }
+    }
+
+    pub(super) fn judge(&self, path: &[u8]) -> Verdict {
+        let Ok(path) = std::str::from_utf8(path) else { return Verdict::Keep };
+        let below = |directory: &&str| path.strip_prefix(*directory).is_some_and(|rest| rest.starts_with('/'));
+        let is_list =
+            |directory: &&str| below(directory) && !path.ends_with("/partial") && !path.ends_with("/auxfiles");
+        let goes = GONE.contains(&path) || EMPTY.iter().any(below) || NO_FILES.iter().any(is_list);
+        if self.debian && goes { Verdict::Drop } else { Verdict::Keep }
+    }
+
+    pub(super) fn empties(&self, path: &[u8]) -> bool {
+        self.debian && path == b"etc/machine-id"
+    }
+
+    /// A time before 1970 is 1970's, as a tar of old has no sign.
+    pub(super) fn clamp(&self, modified: i64) -> u64 {
+        let modified = u64::try_from(modified).unwrap_or_default();
+        self.latest.map_or(modified, |latest| modified.min(latest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bootstrapped_tree_is_cleaned_of_host_day_and_caches() {
+        let cleaning = Cleaning::debian(Some(100));
+        for path in [
+            "dev/null",
+            "proc/1",
+            "tmp/x",
+            "var/lib/apt/lists/deb.debian.org_InRelease",
+            "var/cache/apt/pkgcache.bin",
+            "etc/resolv.conf",
+            "etc/hostname",
+            "var/log/apt/term.log",
+            "var/log/dpkg.log",
+            "debootstrap",
+            "run/lock",
+        ] {
+            assert_eq!(cleaning.judge(path.as_bytes()), Verdict::Drop, "{path}");
+        }
+        for path in
+            ["dev", "tmp", "etc", "etc/passwd", "developer", "var/log", "var/log/apt", "var/lib/apt/lists/partial"]
+        {
+            assert_eq!(cleaning.judge(path.as_bytes()), Verdict::Keep, "{path}");
+        }
+        assert!(cleaning.empties(b"etc/machine-id"));
+        assert_eq!((cleaning.clamp(50), cleaning.clamp(500), cleaning.clamp(-5)), (50, 100, 0));
+    }
+
+    #[test]
+    fn any_other_tree_is_left_as_it_is() {
+        assert_eq!(Cleaning::none().judge(b"dev/null"), Verdict::Keep);
+        assert_eq!(Cleaning::none().clamp(500), 500);
+    }
+}
