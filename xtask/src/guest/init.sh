@@ -5,13 +5,14 @@
 if [ "$1" != "moved" ]; then
     /bin/busybox mkdir /new
     /bin/busybox mount -t tmpfs -o mode=0755 tmpfs /new
-    /bin/busybox cp -a /bin /init /modules /tests /new
+    /bin/busybox cp -a /bin /host /init /modules /tests /new
     exec /bin/busybox switch_root /new /init moved
 fi
 
 export PATH=/bin:/usr/bin:/sbin:/usr/sbin HOME=/root RUST_BACKTRACE=0
-/bin/busybox mkdir -p /proc /sys /dev /tmp /run /root /etc /var/tmp /usr/bin /usr/sbin /sbin
+/bin/busybox mkdir -p /proc /sys /dev /tmp /run /root /etc /home /mnt /opt /srv /var/lib /var/tmp /usr/bin /usr/sbin /sbin
 /bin/busybox --install -s
+ln -sf /bin/busybox /usr/bin/busybox
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
@@ -22,21 +23,40 @@ mount -t tmpfs -o mode=1777 tmpfs /tmp
 mount -t tmpfs -o mode=0755 tmpfs /run
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ln -s /proc/self/fd /dev/fd
+cp -a /host/. /
 ip link set lo up
 hostname guest
 echo 'root:x:0:0:root:/root:/bin/sh' > /etc/passwd
 echo 'root:x:0:' > /etc/group
 for module in /modules/*; do insmod "$module" || echo "cannot load $module"; done
 
+filter=$(sed -n 's/.*conductor_filter=\([^ ]*\).*/\1/p' /proc/cmdline)
 failed=0
+passed=0
+
+# Each test has a process of its own, as under cargo-nextest, and is told so in the same way: on cgroup v2 only a process
+# as a whole can move.
+export NEXTEST=1
 for program in /tests/*; do
     echo "== ${program##*/} on Linux $(uname -r), cgroup v2 =="
-    "$program" --test-threads=1 $(cat /proc/cmdline | sed -n 's/.*conductor_filter=\([^ ]*\).*/\1/p') || failed=$((failed + 1))
+    "$program" --list --format terse $filter > /run/list
+    while IFS= read -r line; do
+        name=${line%: test}
+        [ "$name" = "$line" ] && continue
+        if "$program" --exact "$name" --test-threads=1 --nocapture < /dev/null > /run/output 2>&1; then
+            echo "        PASS $name"
+            passed=$((passed + 1))
+        else
+            echo "        FAIL $name"
+            cat /run/output
+            failed=$((failed + 1))
+        fi
+    done < /run/list
 done
 left=$(find /sys/fs/cgroup -mindepth 1 -type d | grep -v '^/sys/fs/cgroup/conductor$')
 if [ -n "$left" ]; then
     echo "left behind: $left"
     failed=$((failed + 1))
 fi
-echo "conductor-guest: $failed failed"
+echo "conductor-guest: $passed passed; $failed failed"
 poweroff -f
