@@ -102,7 +102,7 @@ fn plans() -> Outcome<Tally> {
 fn kernel_here(filter: &[String]) -> Outcome<Tally> {
     shell::need_root("the kernel tests")?;
     packages::ensure("kernel")?;
-    tests("dev", &["--workspace", "--test", "kernel"], filter)
+    tests("dev", &["--workspace", "--exclude", "conductor", "--test", "*"], filter)
 }
 
 fn kernel_in_guest() -> Outcome<Tally> {

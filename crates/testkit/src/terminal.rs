@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::PATIENCE;
 
@@ -17,6 +17,7 @@ pub struct Terminal {
     printed: Vec<u8>,
     /// How much of it has been waited for.
     seen: usize,
+    patience: Duration,
 }
 
 impl Terminal {
@@ -39,7 +40,13 @@ impl Terminal {
         let end = || pair.slave.try_clone().expect("a copy of the terminal");
         session.env("TERM", "xterm").stdin(end()).stdout(end()).stderr(end());
         let child = session.spawn().expect("setsid(1) of util-linux");
-        Self { screen: pair.master.into(), child, printed: Vec::new(), seen: 0 }
+        Self { screen: pair.master.into(), child, printed: Vec::new(), seen: 0, patience: PATIENCE }
+    }
+
+    /// Sets how long a wait may last, for what takes longer than [`PATIENCE`].
+    pub fn waits_up_to(&mut self, patience: Duration) -> &mut Self {
+        self.patience = patience;
+        self
     }
 
     /// Types text, which may hold control characters: `\x03` is Ctrl-C.
@@ -72,7 +79,7 @@ impl Terminal {
                 return came;
             }
             let open = self.read();
-            assert!(open && start.elapsed() < PATIENCE, "never saw {text:?}, but:\n{}", self.screen_text());
+            assert!(open && start.elapsed() < self.patience, "never saw {text:?}, but:\n{}", self.screen_text());
         }
     }
 
@@ -82,14 +89,12 @@ impl Terminal {
         let pidfd = sys::process::pidfd_open(self.child.id()).expect("a pidfd of the program");
         let start = Instant::now();
         // Its output has to be read all the while, else it waits for us.
-        while !sys::signal::wait_readable(&pidfd, Some(std::time::Duration::ZERO)).expect("poll") {
+        while !sys::signal::wait_readable(&pidfd, Some(Duration::ZERO)).expect("poll") {
             self.read();
-            assert!(start.elapsed() < PATIENCE, "it does not end:\n{}", self.screen_text());
+            assert!(start.elapsed() < self.patience, "it does not end:\n{}", self.screen_text());
         }
         let status = self.child.wait().expect("its exit status");
-        while sys::signal::wait_readable(&self.screen, Some(std::time::Duration::ZERO)).unwrap_or(false) && self.read()
-        {
-        }
+        while sys::signal::wait_readable(&self.screen, Some(Duration::ZERO)).unwrap_or(false) && self.read() {}
         status.code().unwrap_or(-1)
     }
 
@@ -100,7 +105,7 @@ impl Terminal {
 
     /// Reads what there is, or waits a little for it; false when the program's end is closed.
     fn read(&mut self) -> bool {
-        let slice = std::time::Duration::from_millis(50);
+        let slice = Duration::from_millis(50);
         if !sys::signal::wait_readable(&self.screen, Some(slice)).expect("poll") {
             return true;
         }
