@@ -54,6 +54,16 @@ impl Cgroup {
         self.set_frozen(false, "thaw")
     }
 
+    /// Tells whether the processes have been stopped where they are.
+    pub fn is_frozen(&self) -> bool {
+        let v2 = self.v2_dir().and_then(|dir| files::read(&dir.join("cgroup.freeze")).ok());
+        let v1 = || files::read(&self.dir_of(Controller::Freezer)?.join("freezer.state")).ok();
+        match v2 {
+            Some(state) => state.trim() == "1",
+            None => v1().is_some_and(|state| state.trim() != "THAWED"),
+        }
+    }
+
     /// Kills all processes, those of nested cgroups and those that are just being forked included.
     pub fn kill(&self) -> Result<(), CgroupError> {
         let failed = |source| self.failed("kill the processes of", source);

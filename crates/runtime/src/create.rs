@@ -37,7 +37,7 @@ pub struct CreateOptions<'c> {
 pub enum StartGate<'g> {
     /// The caller stays and calls [`Created::start`].
     Caller,
-    /// A fifo: whoever opens it for reading starts the container, and the caller may leave.
+    /// A fifo, open for reading: whoever writes to it starts the container, and the caller may leave.
     Fifo(&'g OwnedFd),
 }
 

@@ -5,13 +5,16 @@
 //!
 //! Start reading at [`plan`] (what is decided) and then at `init` (what the first process does with it).
 
+pub mod console;
 pub mod create;
 mod error;
 pub mod exec;
 pub mod hooks;
 mod init;
+pub mod lifecycle;
 pub mod plan;
 pub mod reaper;
+pub mod records;
 pub mod state;
 mod sync;
 
@@ -19,5 +22,7 @@ pub use create::{CreateOptions, Created, Process, StartGate, create};
 pub use error::{Cause, CreateError, Failure, FailureKind};
 pub use exec::{ExecOptions, exec};
 pub use init::Stdio;
+pub use lifecycle::{CreateRequest, LifecycleError, Runtime};
 pub use plan::{ContainerPlan, Inputs, PlanError};
-pub use state::{State, Status};
+pub use records::{Record, Records};
+pub use state::{SPEC_VERSION, State, Status};

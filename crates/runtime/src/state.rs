@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::plan::ContainerPlan;
 
 /// The version of the runtime-spec that we follow.
-pub const OCI_VERSION: &str = "1.2.1";
+pub const SPEC_VERSION: &str = "1.2.1";
 
 /// A container's state as the runtime-spec has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ impl State {
     /// Returns what hooks are told while the container is made.
     pub(crate) fn creating(plan: &ContainerPlan, spec: &Spec, bundle: &Path, pid: u32) -> Self {
         Self {
-            oci_version: OCI_VERSION.to_owned(),
+            oci_version: SPEC_VERSION.to_owned(),
             id: plan.id.clone(),
             status: Status::Creating,
             pid,

@@ -101,9 +101,45 @@ fn whole_file() -> libc::flock {
     libc::flock { l_type: kind, l_whence: whence, l_start: 0, l_len: 0, l_pid: 0 }
 }
 
+/// Reads once; `EAGAIN` where the descriptor does not wait and has nothing.
+pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
+    rustix::io::retry_on_intr(|| rustix::io::read(fd.as_fd(), &mut *buffer))
+        .call(|| format!("read({}, {} bytes)", fd.as_fd().as_raw_fd(), buffer.len()))
+}
+
+/// Writes once, as much as is taken; `EAGAIN` where the descriptor does not wait and takes nothing.
+pub fn write(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
+    rustix::io::retry_on_intr(|| rustix::io::write(fd.as_fd(), bytes))
+        .call(|| format!("write({}, {} bytes)", fd.as_fd().as_raw_fd(), bytes.len()))
+}
+
 /// Says whether reads and writes of a descriptor wait.
 pub fn set_nonblocking(fd: impl AsFd, nonblocking: bool) -> Result<()> {
     rustix::io::ioctl_fionbio(fd.as_fd(), nonblocking).call(|| format!("ioctl({}, FIONBIO)", fd.as_fd().as_raw_fd()))
+}
+
+/// Reads once and hands what came to `take`; returns how much it was, 0 at the end.
+pub fn read(fd: impl AsFd, buffer: &mut [u8], take: impl FnOnce(&[u8]) -> Result<()>) -> Result<usize> {
+    let length = loop {
+        match rustix::io::read(fd.as_fd(), &mut *buffer) {
+            Err(Errno::INTR) => {}
+            answer => break answer.call(|| format!("read({})", fd.as_fd().as_raw_fd()))?,
+        }
+    };
+    take(&buffer[..length])?;
+    Ok(length)
+}
+
+/// Writes all bytes, waiting where the descriptor makes us wait.
+pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(fd.as_fd(), bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::new(format!("write({})", fd.as_fd().as_raw_fd()), errno)),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

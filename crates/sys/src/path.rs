@@ -195,14 +195,19 @@ pub fn change_dir(path: &Path) -> Result<()> {
     rustix::process::chdir(path).call(|| format!("chdir({path:?})"))
 }
 
-/// Opens a file of the calling process's own view for writing; a fifo waits for its reader.
-pub fn open_for_writing(path: &Path) -> Result<OwnedFd> {
-    loop {
-        match rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
-            Err(Errno::INTR) => {}
-            answer => return answer.call(|| format!("open({path:?}, O_WRONLY)")),
-        }
-    }
+/// Makes a fifo and opens its reading end, which waits for no writer.
+pub fn make_fifo(path: &Path) -> Result<OwnedFd> {
+    let mode = Mode::RUSR | Mode::WUSR;
+    rustix::fs::mknodat(CWD, path, FileType::Fifo, mode, 0).call(|| format!("mkfifo({path:?})"))?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).call(|| format!("open({path:?}, O_RDONLY|O_NONBLOCK)"))
+}
+
+/// Writes a byte into a fifo that somebody reads; `ENXIO` when nobody does.
+pub fn open_gate(path: &Path) -> Result<()> {
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fifo = rustix::fs::open(path, flags, Mode::empty()).call(|| format!("open({path:?}, O_WRONLY|O_NONBLOCK)"))?;
+    rustix::io::write(fifo, &[0]).map(drop).call(|| format!("write({path:?}, 1 byte)"))
 }
 
 /// Writes to standard error without the locks and buffers of a process that this one was cloned from.

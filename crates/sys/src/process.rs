@@ -182,6 +182,27 @@ fn to_pid(pid: u32) -> std::result::Result<Pid, Errno> {
     i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)
 }
 
+/// Returns when a process started, in clock ticks since boot (proc_pid_stat(5), field 22); `None` when there is none, or
+/// only its exit status is left to be read.
+///
+/// A process ID is used again; together with its start time it never is.
+pub fn start_time(pid: u32) -> Option<u64> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in parentheses, which may hold any byte, parentheses included.
+    let rest =
+        stat.iter().rposition(|byte| *byte == b')').and_then(|end| std::str::from_utf8(&stat[end + 1..]).ok())?;
+    let mut fields = rest.split_ascii_whitespace();
+    match fields.next() {
+        Some("Z" | "X") | None => None,
+        Some(_) => fields.nth(18)?.parse().ok(),
+    }
+}
+
+/// Tells whether the process that started at `start_time` under this ID still runs.
+pub fn is_alive(pid: u32, started: u64) -> bool {
+    pid != 0 && start_time(pid) == Some(started)
+}
+
 /// Returns the calling process's ID.
 pub fn id() -> u32 {
     std::process::id()

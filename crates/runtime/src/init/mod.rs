@@ -54,7 +54,7 @@ pub type Stdio<'s> = Option<[std::os::fd::BorrowedFd<'s>; 3]>;
 pub(crate) enum Gate<'g> {
     /// A message of the creator, who stays.
     Message,
-    /// A fifo in the container's directory: whoever opens it for reading lets the process go. The creator may leave.
+    /// A fifo in the container's directory: whoever writes to it lets the process go. The creator may leave.
     Fifo(&'g OwnedFd),
 }
 

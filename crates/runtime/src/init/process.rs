@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -52,9 +52,8 @@ fn pass_gate(init: &Init<'_>) -> Result<(), Failure> {
         Gate::Message => wait_for(init.channel, Some(&FromInit::Ready), &ToInit::Start).map_err(waiting)?,
         Gate::Fifo(fifo) => {
             init.channel.send(&FromInit::Ready, None).map_err(waiting)?;
-            // A fifo opens for writing when it opens for reading elsewhere: that is the start.
-            let path = format!("/proc/self/fd/{}", fifo.as_raw_fd());
-            sys::path::open_for_writing(Path::new(&path)).map_err(waiting)?;
+            // Whoever starts the container writes a byte into the fifo; no /proc is needed for the wait.
+            sys::signal::wait_readable(fifo, None).map_err(waiting)?;
         }
     }
     crate::hooks::run("startContainer", init.hooks.start_container, init.hooks.state)
