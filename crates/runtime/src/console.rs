@@ -64,7 +64,7 @@ fn copy_size(terminal: &OwnedFd) {
 }
 
 fn relay_output(poller: &Poller, terminal: &OwnedFd) -> sys::Result<()> {
-    match sys::file::read(terminal, &mut [0; 16 * 1024], |bytes| sys::file::write_all(std::io::stdout(), bytes)) {
+    match copy(terminal.as_fd(), std::io::stdout().as_fd()) {
         Ok(1..) => Ok(()),
         // The other end is closed: EIO is how a terminal says so. The end of the process is heard of elsewhere.
         _ => poller.remove(terminal.as_fd()),
@@ -72,7 +72,7 @@ fn relay_output(poller: &Poller, terminal: &OwnedFd) -> sys::Result<()> {
 }
 
 fn relay_input(poller: &Poller, stdin: BorrowedFd<'_>, terminal: &OwnedFd) -> sys::Result<()> {
-    match sys::file::read(stdin, &mut [0; 4096], |bytes| sys::file::write_all(terminal, bytes)) {
+    match copy(stdin, terminal.as_fd()) {
         Ok(1..) => Ok(()),
         _ => poller.remove(stdin),
     }

@@ -118,18 +118,6 @@ pub fn set_nonblocking(fd: impl AsFd, nonblocking: bool) -> Result<()> {
     rustix::io::ioctl_fionbio(fd.as_fd(), nonblocking).call(|| format!("ioctl({}, FIONBIO)", fd.as_fd().as_raw_fd()))
 }
 
-/// Reads once and hands what came to `take`; returns how much it was, 0 at the end.
-pub fn read(fd: impl AsFd, buffer: &mut [u8], take: impl FnOnce(&[u8]) -> Result<()>) -> Result<usize> {
-    let length = loop {
-        match rustix::io::read(fd.as_fd(), &mut *buffer) {
-            Err(Errno::INTR) => {}
-            answer => break answer.call(|| format!("read({})", fd.as_fd().as_raw_fd()))?,
-        }
-    };
-    take(&buffer[..length])?;
-    Ok(length)
-}
-
 /// Writes all bytes, waiting where the descriptor makes us wait.
 pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {

@@ -107,9 +107,8 @@ fn alternatives(arguments: &[LinuxSeccompArg]) -> Result<Vec<Vec<Comparison>>, C
 }
 
 fn comparison(argument: &LinuxSeccompArg) -> Result<Comparison, CompileError> {
-    let index = match u8::try_from(argument.index()) {
-        Ok(index @ 0..=5) => index,
-        _ => return Err(CompileError::NoSuchArgument { index: argument.index() }),
+    let Ok(index @ 0..=5) = u8::try_from(argument.index()) else {
+        return Err(CompileError::NoSuchArgument { index: argument.index() });
     };
     let operator = argument.op();
     let (value, mask) = match operator {
