@@ -22,7 +22,9 @@
 //! Start reading at [`Store`]; [`Images`] finds, names and removes, [`Work`] adds, [`snapshot`] mounts, [`overlay`] names
 //! what a container's root is stacked from.
 
+pub mod archive;
 mod catalogue;
+pub mod erofs;
 mod error;
 mod file;
 mod image;
