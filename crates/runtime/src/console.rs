@@ -93,7 +93,13 @@ fn hand_on(signals: &SignalFd, process: &Process, terminal: Option<&OwnedFd>) ->
 fn drain(terminal: Option<&OwnedFd>) {
     let Some(terminal) = terminal else { return };
     let _ = sys::file::set_nonblocking(terminal, true);
+    while let Ok(1..) = copy(terminal.as_fd(), std::io::stdout().as_fd()) {}
+}
+
+/// Hands on what can be read at once; 0 at the end.
+fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> sys::Result<usize> {
     let mut buffer = [0; 16 * 1024];
-    while let Ok(1..) = sys::file::read(terminal, &mut buffer, |bytes| sys::file::write_all(std::io::stdout(), bytes)) {
-    }
+    let length = sys::file::read(from, &mut buffer)?;
+    sys::file::write_all(to, &buffer[..length])?;
+    Ok(length)
 }
