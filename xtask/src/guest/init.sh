@@ -5,7 +5,7 @@
 if [ "$1" != "moved" ]; then
     /bin/busybox mkdir /new
     /bin/busybox mount -t tmpfs -o mode=0755 tmpfs /new
-    /bin/busybox cp -a /bin /host /init /modules /tests /new
+    /bin/busybox cp -a /bin /filters /host /init /modules /tests /new
     exec /bin/busybox switch_root /new /init moved
 fi
 
@@ -30,7 +30,6 @@ echo 'root:x:0:0:root:/root:/bin/sh' > /etc/passwd
 echo 'root:x:0:' > /etc/group
 for module in /modules/*; do insmod "$module" || echo "cannot load $module"; done
 
-filter=$(sed -n 's/.*conductor_filter=\([^ ]*\).*/\1/p' /proc/cmdline)
 failed=0
 passed=0
 
@@ -39,7 +38,7 @@ passed=0
 export NEXTEST=1
 for program in /tests/*; do
     echo "== ${program##*/} on Linux $(uname -r), cgroup v2 =="
-    "$program" --list --format terse $filter > /run/list
+    "$program" --list --format terse $(cat "/filters/${program##*/}") > /run/list
     while IFS= read -r line; do
         name=${line%: test}
         [ "$name" = "$line" ] && continue

@@ -19,8 +19,8 @@ use kernel::Kernel;
 
 use crate::{Outcome, packages, shell};
 
-/// What runs in the guest unless something else is named: crates whose kernel tests need no program but busybox's.
-const SUITES: [&str; 1] = ["cgroup"];
+/// What runs in the guest unless something else is named: what needs no program but busybox's.
+const SUITES: [&str; 2] = ["cgroup", "testkit"];
 
 /// How long the guest may take, in seconds. It takes a fifth of that on a machine of two slow processors.
 const PATIENCE: &str = "300";
@@ -37,14 +37,15 @@ struct Choice {
     filter: Option<String>,
 }
 
-/// A test program of a crate, `kernel` unless another is named: `runtime`, `conductor:cli`.
+/// A test program of a crate, `kernel` unless another is named, and which tests of it: `runtime`, `conductor:cli:limits`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Suite {
     package: String,
     test: String,
+    filter: String,
 }
 
-/// Runs tests inside the guest: `[-p CRATE[:TEST]]... [--profile PROFILE] [--kernel PACKAGE] [FILTER]`.
+/// Runs tests inside the guest: `[-p CRATE[:TEST[:FILTER]]]... [--profile PROFILE] [--kernel PACKAGE] [FILTER]`.
 pub(crate) fn run(words: &[String]) -> Outcome {
     let choice = Choice::parse(words)?;
     packages::install(&["busybox-static", "coreutils", "qemu-system-x86", "xz-utils"])?;
@@ -53,7 +54,7 @@ pub(crate) fn run(words: &[String]) -> Outcome {
     let root = cache.join("root.cpio");
     std::fs::write(&root, pack(&kernel, &choice)?)
         .map_err(|error| format!("cannot write {}: {error}", root.display()))?;
-    boot(&kernel, &root, choice.filter.as_deref())
+    boot(&kernel, &root)
 }
 
 impl Choice {
@@ -67,8 +68,6 @@ impl Choice {
                 "--profile" => choice.profile = Some(value()?),
                 "--kernel" => choice.kernel = Some(value()?),
                 option if option.starts_with('-') => return Err(format!("the guest knows no option {option}")),
-                // It travels on the kernel's command line, where a space would end it.
-                filter if filter.contains(char::is_whitespace) => return Err("a filter is one word".to_owned()),
                 filter => choice.filter = Some(filter.to_owned()),
             }
         }
@@ -81,8 +80,10 @@ impl Choice {
 
 impl Suite {
     fn parse(word: &str) -> Self {
-        let (package, test) = word.split_once(':').unwrap_or((word, "kernel"));
-        Self { package: package.to_owned(), test: test.to_owned() }
+        let (package, rest) = word.split_once(':').unwrap_or((word, "kernel"));
+        // Only the first two colons are ours: modules of tests have their own.
+        let (test, filter) = rest.split_once(':').unwrap_or((rest, ""));
+        Self { package: package.to_owned(), test: test.to_owned(), filter: filter.to_owned() }
     }
 
     /// Builds the test program, and the programs of the same crate, which its tests may start.
@@ -110,7 +111,7 @@ impl Suite {
 fn pack(kernel: &Kernel, choice: &Choice) -> Outcome<Vec<u8>> {
     let read = |path: &Path| std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
     let mut archive = Archive::default();
-    for directory in ["bin", "dev", "host", "modules", "tests"] {
+    for directory in ["bin", "dev", "filters", "host", "modules", "tests"] {
         archive.directory(directory);
     }
     archive.program("init", include_bytes!("init.sh"));
@@ -120,7 +121,10 @@ fn pack(kernel: &Kernel, choice: &Choice) -> Outcome<Vec<u8>> {
     }
     for suite in &choice.suites {
         let (test, programs) = suite.build(choice.profile.as_deref().unwrap_or("dev"))?;
-        archive.program(&format!("tests/{}-{}", suite.package, suite.test), &read(&test)?);
+        let name = format!("{}-{}", suite.package, suite.test);
+        archive.program(&format!("tests/{name}"), &read(&test)?);
+        let filter = choice.filter.as_ref().unwrap_or(&suite.filter);
+        archive.program(&format!("filters/{name}"), filter.as_bytes());
         // A test knows a program by the path at which it was built, so there it must be.
         for program in programs {
             let inside = Path::new("host").join(program.strip_prefix("/").unwrap_or(&program));
@@ -134,9 +138,9 @@ fn pack(kernel: &Kernel, choice: &Choice) -> Outcome<Vec<u8>> {
 }
 
 /// Boots the guest, shows its console, and reads from its last line how it went.
-fn boot(kernel: &Kernel, root: &Path, filter: Option<&str>) -> Outcome {
+fn boot(kernel: &Kernel, root: &Path) -> Outcome {
     let mut verdict = None;
-    let ended = shell::listened(&mut emulator(kernel, root, filter), |line| {
+    let ended = shell::listened(&mut emulator(kernel, root), |line| {
         verdict = line.trim_end().strip_prefix(MARK).map(str::to_owned).or(verdict.take());
     });
     match (ended, verdict) {
@@ -150,15 +154,14 @@ fn boot(kernel: &Kernel, root: &Path, filter: Option<&str>) -> Outcome {
     }
 }
 
-fn emulator(kernel: &Kernel, root: &Path, filter: Option<&str>) -> Command {
-    let filter = filter.map(|filter| format!(" conductor_filter={filter}")).unwrap_or_default();
+fn emulator(kernel: &Kernel, root: &Path) -> Command {
     // v1 controllers are forbidden, so that v2 has them all; a panic ends the emulator in place of waiting.
-    let line = format!("console=ttyS0 cgroup_no_v1=all panic=-1 quiet loglevel=1{filter}");
+    let line = "console=ttyS0 cgroup_no_v1=all panic=-1 quiet loglevel=1";
     let mut command = shell::program("timeout", ["--kill-after=5", PATIENCE, "qemu-system-x86_64"]);
     // One processor: with two, QEMU 7.2 may miss how one rewrites the kernel code that the other runs, and Linux panics.
     command.args(["-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "1024", "-nodefaults", "-display", "none"]);
     command.args(["-serial", "stdio", "-no-reboot"]).arg("-kernel").arg(&kernel.image).arg("-initrd").arg(root);
-    command.args(["-append", &line]);
+    command.args(["-append", line]);
     command
 }
 
@@ -173,9 +176,10 @@ mod tests {
     #[test]
     fn suites_kernel_and_filter_may_be_chosen() {
         assert_eq!(parse("").unwrap().suites, SUITES.map(Suite::parse));
-        let choice = parse("-p cgroup -p conductor:cli --kernel linux-image-6.1 limits::").unwrap();
-        let suites: Vec<_> = choice.suites.iter().map(|suite| (suite.package.as_str(), suite.test.as_str())).collect();
-        assert_eq!(suites, [("cgroup", "kernel"), ("conductor", "cli")]);
+        let choice = parse("-p cgroup -p conductor:cli:limits::v2 --kernel linux-image-6.1 limits::").unwrap();
+        let words = |suite: &Suite| [suite.package.clone(), suite.test.clone(), suite.filter.clone()];
+        let suites: Vec<_> = choice.suites.iter().map(words).collect();
+        assert_eq!(suites, [["cgroup", "kernel", ""], ["conductor", "cli", "limits::v2"]]);
         assert_eq!((choice.kernel.as_deref(), choice.filter.as_deref()), (Some("linux-image-6.1"), Some("limits::")));
         assert!(parse("--fast").is_err());
         assert!(parse("-p").is_err());
