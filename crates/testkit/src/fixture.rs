@@ -13,50 +13,77 @@ pub const BUSYBOX: &str = "/bin/busybox";
 const TIME: u64 = 1_700_000_000;
 
 /// Writes a root archive to `out`: busybox under all its names, the usual directories, users, and nothing else.
-pub fn busybox_tar(out: impl Write) {
-    let mut archive = tar::Builder::new(out);
-    for directory in
-        ["bin", "dev", "etc", "home", "proc", "root", "run", "sbin", "sys", "tmp", "usr", "usr/bin", "usr/sbin", "var"]
-    {
-        let mode = match directory {
-            "tmp" => 0o1777,
-            "root" => 0o700,
-            _ => 0o755,
-        };
-        append(&mut archive, directory, tar::EntryType::Directory, mode, &[], None);
+pub fn busybox_tar(mut out: impl Write) {
+    let mut archive = Archive::default();
+    for directory in ["bin", "dev", "etc", "home", "proc", "run", "sbin", "sys", "usr", "usr/bin", "usr/sbin", "var"] {
+        archive = archive.directory(directory, 0o755);
     }
-    let busybox =
-        std::fs::read(BUSYBOX).unwrap_or_else(|_| panic!("{BUSYBOX} is missing: apt-get install busybox-static"));
-    append(&mut archive, "bin/busybox", tar::EntryType::Regular, 0o755, &busybox, None);
+    archive = archive.directory("tmp", 0o1777).directory("root", 0o700).busybox("bin/busybox");
     for name in applets().iter().filter(|name| *name != "bin/busybox") {
-        append(&mut archive, name, tar::EntryType::Symlink, 0o777, &[], Some("/bin/busybox"));
+        archive = archive.link(name, "/bin/busybox");
     }
     let users =
         "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\nalice:x:1000:1000::/home:/bin/sh\n";
     let groups = "root:x:0:\ntty:x:5:\nstaff:x:50:alice\nalice:x:1000:\nnogroup:x:65534:\n";
-    append(&mut archive, "etc/passwd", tar::EntryType::Regular, 0o644, users.as_bytes(), None);
-    append(&mut archive, "etc/group", tar::EntryType::Regular, 0o644, groups.as_bytes(), None);
-    archive.finish().expect("the end of the archive");
+    let archive = archive.file("etc/passwd", 0o644, users).file("etc/group", 0o644, groups);
+    out.write_all(&archive.finish()).expect("a place for the archive");
 }
 
-fn append<W: Write>(
-    archive: &mut tar::Builder<W>,
-    path: &str,
-    kind: tar::EntryType,
-    mode: u32,
-    data: &[u8],
-    link: Option<&str>,
-) {
-    let mut header = tar::Header::new_gnu();
-    header.set_entry_type(kind);
-    header.set_mode(mode);
-    header.set_mtime(TIME);
-    header.set_size(data.len() as u64);
-    match link {
-        Some(target) => archive.append_link(&mut header, path, target),
-        None => archive.append_data(&mut header, path, data),
+/// An archive, put together entry by entry.
+pub struct Archive(tar::Builder<Vec<u8>>);
+
+impl std::fmt::Debug for Archive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Archive").finish_non_exhaustive()
     }
-    .unwrap_or_else(|error| panic!("cannot add {path} to the archive: {error}"));
+}
+
+impl Default for Archive {
+    fn default() -> Self {
+        Self(tar::Builder::new(Vec::new()))
+    }
+}
+
+impl Archive {
+    /// Adds a directory.
+    pub fn directory(self, path: &str, mode: u32) -> Self {
+        self.entry(path, tar::EntryType::Directory, mode, &[], None)
+    }
+
+    /// Adds a file.
+    pub fn file(self, path: &str, mode: u32, bytes: impl AsRef<[u8]>) -> Self {
+        self.entry(path, tar::EntryType::Regular, mode, bytes.as_ref(), None)
+    }
+
+    /// Adds a symbolic link.
+    pub fn link(self, path: &str, target: &str) -> Self {
+        self.entry(path, tar::EntryType::Symlink, 0o777, &[], Some(target))
+    }
+
+    /// Adds the host's busybox.
+    pub fn busybox(self, path: &str) -> Self {
+        let bytes = std::fs::read(BUSYBOX);
+        self.file(path, 0o755, bytes.unwrap_or_else(|_| panic!("{BUSYBOX} is missing: apt-get install busybox-static")))
+    }
+
+    /// Returns its bytes.
+    pub fn finish(self) -> Vec<u8> {
+        self.0.into_inner().expect("the end of the archive")
+    }
+
+    fn entry(mut self, path: &str, kind: tar::EntryType, mode: u32, data: &[u8], link: Option<&str>) -> Self {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_mtime(TIME);
+        header.set_size(data.len() as u64);
+        match link {
+            Some(target) => self.0.append_link(&mut header, path, target),
+            None => self.0.append_data(&mut header, path, data),
+        }
+        .unwrap_or_else(|error| panic!("cannot add {path} to the archive: {error}"));
+        self
+    }
 }
 
 /// Lists the names by which busybox can be called, with their directories.
