@@ -87,7 +87,9 @@ impl Suite {
     }
 
     /// Builds the test program, and the programs of the same crate, which its tests may start.
-    fn build(&self, profile: &str) -> Outcome<(PathBuf, Vec<PathBuf>)> {
+    fn build(&self, profile: Option<&str>) -> Outcome<(PathBuf, Vec<PathBuf>)> {
+        // As the suites on the host have it, so that nothing is built twice.
+        let profile = profile.unwrap_or(if self.package == "conductor" { "e2e" } else { "dev" });
         let words = ["test", "--locked", "--no-run", "--quiet", "--profile", profile, "--package", &self.package];
         let mut command = shell::cargo(words);
         command.args(["--test", &self.test, "--message-format=json-render-diagnostics"]);
@@ -120,7 +122,7 @@ fn pack(kernel: &Kernel, choice: &Choice) -> Outcome<Vec<u8>> {
         archive.program(&format!("modules/{number:02}-{}.ko", module.name), &module.content);
     }
     for suite in &choice.suites {
-        let (test, programs) = suite.build(choice.profile.as_deref().unwrap_or("dev"))?;
+        let (test, programs) = suite.build(choice.profile.as_deref())?;
         let name = format!("{}-{}", suite.package, suite.test);
         archive.program(&format!("tests/{name}"), &read(&test)?);
         let filter = choice.filter.as_ref().unwrap_or(&suite.filter);
