@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use engine::Engine;
+use store::Store;
 use trace::Recorder;
 
 use crate::cli::globals::Globals;
@@ -40,9 +41,22 @@ impl Context {
 
     /// Opens the engine with a recorder of the command's own.
     pub(crate) fn engine_telling(&self, recorder: Recorder) -> Result<Engine, Failure> {
-        let or = |chosen: &Option<PathBuf>, usual: &str| chosen.clone().unwrap_or_else(|| usual.into());
-        let (root, state) = (or(&self.globals.root, ROOT), or(&self.globals.state, STATE));
-        Ok(Engine::open(&absolute(&root)?, &absolute(&state)?, recorder)?)
+        Ok(Engine::open(&self.root()?, &self.state()?, recorder)?)
+    }
+
+    /// Opens the store of images.
+    pub(crate) fn store(&self) -> Result<Store, Failure> {
+        Ok(Store::open(&self.root()?))
+    }
+
+    /// Returns the directory of images and containers.
+    pub(crate) fn root(&self) -> Result<PathBuf, Failure> {
+        absolute(self.globals.root.as_deref().unwrap_or(Path::new(ROOT)))
+    }
+
+    /// Returns the directory of what runs.
+    pub(crate) fn state(&self) -> Result<PathBuf, Failure> {
+        absolute(self.globals.state.as_deref().unwrap_or(Path::new(STATE)))
     }
 
     /// Returns where the steps of this command are told: nowhere, or on stderr.

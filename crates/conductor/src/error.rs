@@ -139,6 +139,11 @@ impl Failure {
         if let Some(hint) = self.cause.downcast_ref::<engine::Error>().and_then(engine::Error::hint) {
             return Some(hint);
         }
+        if self.errors().any(|error| matches!(error.downcast_ref(), Some(store::StoreError::NotFound(_)))) {
+            return Some(
+                "'conductor images' lists what there is; 'conductor build NAME' makes a Debian image".to_owned(),
+            );
+        }
         match self.errno()? {
             Errno::PERM | Errno::ACCESS if !crate::context::is_root() => {
                 Some("run the same command as root, for example with sudo".to_owned())

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::Value;
 use serde_json::ser::PrettyFormatter;
+use store::{Store, StoreError};
 
 use super::{Group, Verb, report_each};
 use crate::context::Context;
@@ -38,18 +39,80 @@ impl Verb for InspectArgs {
     const GROUP: Group = Group::Container;
 
     fn run(self, context: &Context) -> Outcome {
-        let engine = context.engine()?;
-        print_all(&self.names, self.format.as_deref(), |name| find(&engine, self.kind.as_deref(), name))
+        let (engine, store) = (context.engine()?, context.store()?);
+        print_all(&self.names, self.format.as_deref(), |name| match self.kind.as_deref() {
+            Some("container") => container(&engine, name),
+            Some(_) => image(&store, name),
+            None => either(&engine, &store, name),
+        })
     }
 }
 
-fn find(engine: &Engine, kind: Option<&str>, name: &str) -> Result<Document, Failure> {
-    let container = match kind {
-        Some("image") => Err(engine::Error::NoSuchContainer(name.to_owned())),
-        _ => engine.find(name),
-    };
-    match container {
-        Ok(container) => Document::of(&engine.inspect(&container)?),
+/// Print everything about containers
+#[derive(Debug, Args)]
+pub(crate) struct ContainerInspectArgs {
+    /// Print by a template, such as '{{.State.Pid}}', or as json in one line
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// The containers
+    #[arg(value_name = "CONTAINER", required = true)]
+    names: Vec<String>,
+}
+
+impl Verb for ContainerInspectArgs {
+    const NAME: &'static str = "inspect";
+    const ABOUT: &'static str = "Print everything about containers";
+    const USAGE: &'static str = "[OPTIONS] CONTAINER [CONTAINER...]";
+    const GROUP: Group = Group::Container;
+
+    fn run(self, context: &Context) -> Outcome {
+        let engine = context.engine()?;
+        print_all(&self.names, self.format.as_deref(), |name| container(&engine, name))
+    }
+}
+
+/// Print everything about images
+#[derive(Debug, Args)]
+pub(crate) struct ImageInspectArgs {
+    /// Print by a template, such as '{{.Config.Cmd}}', or as json in one line
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// The images
+    #[arg(value_name = "IMAGE", required = true)]
+    names: Vec<String>,
+}
+
+impl Verb for ImageInspectArgs {
+    const NAME: &'static str = "inspect";
+    const ABOUT: &'static str = "Print everything about images";
+    const USAGE: &'static str = "[OPTIONS] IMAGE [IMAGE...]";
+    const GROUP: Group = Group::Image;
+
+    fn run(self, context: &Context) -> Outcome {
+        let store = context.store()?;
+        print_all(&self.names, self.format.as_deref(), |name| image(&store, name))
+    }
+}
+
+fn container(engine: &Engine, name: &str) -> Result<Document, Failure> {
+    Document::of(&engine.inspect(&engine.find(name)?)?)
+}
+
+fn image(store: &Store, name: &str) -> Result<Document, Failure> {
+    Document::of(&image::inspect(store, &store.images().resolve(name)?)?)
+}
+
+/// A container comes first, as in Docker.
+fn either(engine: &Engine, store: &Store, name: &str) -> Result<Document, Failure> {
+    match engine.find(name) {
+        Ok(found) => Document::of(&engine.inspect(&found)?),
+        Err(engine::Error::NoSuchContainer(_)) => match store.images().resolve(name) {
+            Ok(found) => Document::of(&image::inspect(store, &found)?),
+            Err(StoreError::NotFound(_) | StoreError::Name(_)) => {
+                Err(Failure::message(format!("no such container or image: {name}")))
+            }
+            Err(error) => Err(error.into()),
+        },
         Err(error) => Err(error.into()),
     }
 }

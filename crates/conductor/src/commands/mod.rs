@@ -4,20 +4,27 @@
 //! line of help and two functions for each; a command's grammar is built when that command is called, and not before.
 
 mod attach;
+pub(crate) mod build;
 mod completion;
 mod container_args;
 mod create;
 mod exec;
 mod explain;
+mod images;
+mod import;
+mod info;
 mod inspect;
 mod kill;
 mod logs;
 mod man;
-pub(crate) mod ps;
+pub(crate) mod prune;
+mod ps;
 mod rm;
+pub(crate) mod rmi;
 pub(crate) mod run;
 mod start;
 mod stop;
+mod tag;
 pub(crate) mod version;
 mod wait;
 
@@ -155,6 +162,9 @@ pub(crate) static TABLE: &[Entry] = &[
     Entry::of::<run::RunArgs>(),
     Entry::of::<exec::ExecArgs>(),
     Entry::of::<ps::PsArgs>(),
+    Entry::of::<build::BuildArgs>(),
+    Entry::of::<images::ImagesArgs>(),
+    Entry::of::<rmi::RmiArgs>(),
     Entry::of::<attach::AttachCommandArgs>(),
     Entry::of::<create::CreateArgs>(),
     Entry::of::<inspect::InspectArgs>(),
@@ -164,7 +174,11 @@ pub(crate) static TABLE: &[Entry] = &[
     Entry::of::<start::StartArgs>(),
     Entry::of::<stop::StopArgs>(),
     Entry::of::<wait::WaitArgs>(),
+    Entry::of::<import::ImportArgs>(),
+    Entry::of::<tag::TagArgs>(),
+    Entry::of::<prune::RmCacheArgs>(),
     Entry::of::<explain::ExplainArgs>(),
+    Entry::of::<info::InfoArgs>(),
     Entry::of::<version::VersionArgs>(),
     Entry::of::<completion::CompletionArgs>(),
     Entry::of::<man::ManArgs>(),

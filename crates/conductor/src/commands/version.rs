@@ -68,7 +68,8 @@ pub(crate) fn architecture() -> &'static str {
     }
 }
 
-fn kernel_release() -> String {
+/// Returns the version of the running kernel.
+pub(crate) fn kernel_release() -> String {
     std::fs::read_to_string("/proc/sys/kernel/osrelease")
         .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
 }

@@ -10,8 +10,9 @@ use engine::{
 use jiff::Timestamp;
 
 use super::grammar::Intent;
-use super::help;
 use super::rootfs::RootfsLink;
+use super::{help, images};
+use crate::commands::prune;
 use crate::commands::run::exit_code;
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
@@ -27,7 +28,10 @@ pub(super) fn act(intent: Intent, context: &Context) -> Outcome {
         Intent::Exec { name, command } => exec(context, &name, command),
         Intent::AddNetwork { .. } => Err(not_yet("addnetwork")),
         Intent::Peer { .. } => Err(not_yet("peer")),
-        other => super::images::act(other, context),
+        Intent::Build { image, file } => images::create(context, image, file),
+        Intent::Images => images::list(context),
+        Intent::RemoveImage { image } => images::remove(context, &image),
+        Intent::RemoveCache => prune::remove_cache(context),
     }
 }
 

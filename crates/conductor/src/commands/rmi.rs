@@ -1,0 +1,71 @@
+//! `rmi`: removes images, or names of images.
+
+use clap::Args;
+use engine::Engine;
+use oci::{Digest, Reference};
+use store::{Removed, Store, Usage};
+
+use super::{Group, Verb, each};
+use crate::context::Context;
+use crate::error::{Failure, Outcome};
+use crate::ui;
+
+/// Remove one or more images
+#[derive(Debug, Args)]
+pub(crate) struct RmiArgs {
+    /// Remove an image that a stopped container uses, and one that has several names; be content when there is none
+    #[arg(short, long)]
+    force: bool,
+    /// Accepted for Docker's sake: there are no parents to keep
+    #[arg(long, hide = true)]
+    no_prune: bool,
+    /// The images
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<String>,
+}
+
+impl Verb for RmiArgs {
+    const NAME: &'static str = "rmi";
+    const ABOUT: &'static str = "Remove one or more images";
+    const USAGE: &'static str = "[OPTIONS] IMAGE [IMAGE...]";
+    const GROUP: Group = Group::Common;
+
+    fn run(self, context: &Context) -> Outcome {
+        let (engine, store) = (context.engine()?, context.store()?);
+        each(&self.images, |image| match remove(&engine, &store, image, self.force) {
+            Ok(removed) => report(&removed),
+            Err(store::StoreError::NotFound(_)) if self.force => {
+                ui::warn(&format!("no such image: {image}"));
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        })
+    }
+}
+
+/// Removes an image, unless a container uses it.
+pub(crate) fn remove(engine: &Engine, store: &Store, image: &str, force: bool) -> Result<Removed, store::StoreError> {
+    store.images().remove(image, force, &|id| usage(engine, id), engine.recorder())
+}
+
+/// Tells who uses an image. When that cannot be told, the image counts as used: what is removed is lost.
+pub(crate) fn usage(engine: &Engine, id: &Digest) -> Option<Usage> {
+    let users = match engine.users_of_image(id) {
+        Ok(users) => users,
+        Err(error) => return Some(Usage { container: format!("(unknown: {error})"), running: true }),
+    };
+    let running = |name: &String| {
+        let state = engine.find(name).and_then(|container| engine.state(&container));
+        state.is_ok_and(|state| state.status == engine::Status::Running)
+    };
+    let chosen = users.iter().find(|name| running(name));
+    let is_running = chosen.is_some();
+    chosen.or(users.first()).map(|name| Usage { container: name.clone(), running: is_running })
+}
+
+/// Prints what a removal took away.
+pub(crate) fn report(removed: &Removed) -> Result<(), Failure> {
+    let untagged = removed.untagged.iter().map(|name| format!("Untagged: {}\n", Reference::familiar(name)));
+    let deleted = removed.deleted.iter().map(|id| format!("Deleted: {id}\n"));
+    ui::print(&untagged.chain(deleted).collect::<String>())
+}
