@@ -1,6 +1,8 @@
 //! An image as it lies in the store, ready to be mounted and run.
 
 use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -29,13 +31,6 @@ impl ChainId {
     /// Returns the digest.
     pub fn digest(&self) -> &Digest {
         &self.0
-    }
-
-    /// Returns the UUID that the index's superblock carries: the first half of the digest.
-    pub fn uuid(&self) -> [u8; 16] {
-        let mut uuid = [0; 16];
-        uuid.copy_from_slice(&self.0.as_bytes()[..16]);
-        uuid
     }
 }
 
@@ -78,18 +73,25 @@ pub struct Image {
 }
 
 impl Image {
-    /// Tells whether the index is there and has been written: its superblock bears EROFS's magic number.
+    /// Tells whether the index is there and has been written.
     pub fn has_index(&self) -> bool {
-        use std::os::unix::fs::FileExt;
-        let mut magic = [0; 4];
-        let read = std::fs::File::open(&self.index).and_then(|file| file.read_exact_at(&mut magic, SUPERBLOCK));
-        read.is_ok() && u32::from_le_bytes(magic) == EROFS_MAGIC
+        self.index_uuid().is_some()
+    }
+
+    /// Reads the UUID of the index, by which a mount of it can be known; `None` when it is no EROFS file.
+    pub(crate) fn index_uuid(&self) -> Option<[u8; 16]> {
+        let mut start = [0; UUID + 16];
+        File::open(&self.index).and_then(|file| file.read_exact_at(&mut start, SUPERBLOCK)).ok()?;
+        let is_erofs = start.starts_with(&EROFS_MAGIC.to_le_bytes());
+        is_erofs.then(|| std::array::from_fn(|index| start[UUID + index]))
     }
 }
 
 /// Where EROFS has its superblock.
 const SUPERBLOCK: u64 = 1024;
-/// What that begins with, and what statfs(2) tells (`EROFS_SUPER_MAGIC_V1`).
+/// Where the UUID is in it.
+const UUID: usize = 48;
+/// What it begins with, and what statfs(2) tells (`EROFS_SUPER_MAGIC_V1`).
 pub(crate) const EROFS_MAGIC: u32 = 0xE0F5_E1E2;
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
 use sys::Calling;
 use trace::Recorder;
 
@@ -90,9 +89,7 @@ impl Store {
         let doing = || format!("lock the store in {}", self.layout.root().display());
         let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let lock = opened.call(|| format!("open({}, O_WRONLY|O_CREAT, 0600)", path.display())).doing(doing)?;
-        rustix::io::retry_on_intr(|| flock(&lock, FlockOperation::LockExclusive))
-            .call(|| format!("flock({}, LOCK_EX)", path.display()))
-            .doing(doing)?;
+        sys::file::lock(&lock).doing(doing)?;
         Ok(Locked { _file: lock })
     }
 }

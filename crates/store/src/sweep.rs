@@ -4,8 +4,6 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
-use sys::Errno;
 use trace::Recorder;
 
 use crate::error::Doing;
@@ -43,12 +41,9 @@ fn take_over(path: &Path) -> Option<Stale> {
         return Some(Stale { path: path.into(), _owned: None });
     }
     let directory = File::open(path).ok()?;
-    match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK | Errno::INTR) => None,
-        // A file system without locks cannot tell, so its work stays.
-        Err(_) => None,
-        Ok(()) => Some(Stale { path: path.into(), _owned: Some(directory) }),
-    }
+    // A file system without locks cannot tell who is alive, so there work stays.
+    let owned = sys::file::try_lock(&directory).unwrap_or(false);
+    owned.then(|| Stale { path: path.into(), _owned: Some(directory) })
 }
 
 /// Removes dead work; it may be large, so the store is not locked meanwhile.

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use oci::image::ImageConfiguration;
 use oci::{Digest, Hasher, Reference};
-use rustix::fs::{FlockOperation, flock};
 use sys::Calling;
 use trace::Recorder;
 
@@ -78,9 +77,7 @@ impl Work {
         let doing = || format!("make a directory for work in {}", store.layout().tmp().display());
         fs::create_dir(&path).call(|| format!("mkdir({})", path.display())).doing(doing)?;
         let owned = File::open(&path).call(|| format!("open({})", path.display())).doing(doing)?;
-        flock(&owned, FlockOperation::NonBlockingLockExclusive)
-            .call(|| format!("flock({}, LOCK_EX|LOCK_NB)", path.display()))
-            .doing(doing)?;
+        sys::file::lock(&owned).doing(doing)?;
         drop(locked);
         sweep::remove_stale(stale)?;
         let work = Self { store: store.clone(), path, durability, layers: Vec::new(), begun: 0, _owned: owned };
@@ -208,9 +205,14 @@ impl Work {
         if self.durability == Durability::Durable && fs::hard_link(self.store.layout().index(&chain), &path).is_ok() {
             return Ok(path);
         }
-        let layers: Vec<_> = record.layers.iter().map(|layer| self.layer_path(&layer.diff_id)).collect();
+        let layer = |layer: &RecordedLayer| Layer {
+            diff_id: layer.diff_id,
+            size: layer.size,
+            path: self.layer_path(&layer.diff_id),
+        };
+        let layers: Vec<_> = record.layers.iter().map(layer).collect();
         let file = file::create(&path).doing(|| "start an index")?;
-        index::build(&layers, &file, &chain)?;
+        index::build(&layers, &file)?;
         if self.durability == Durability::Durable {
             file::sync(&file, &path).doing(|| "write an index")?;
         }

@@ -130,6 +130,18 @@ pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Returns how many pages of a file are in the page cache (cachestat(2), Linux 6.5).
+pub fn cached_pages(file: impl AsFd) -> Result<u64> {
+    /// The call's number, which is the same on every architecture.
+    const CACHESTAT: libc::c_long = 451;
+    // A range of length 0 goes to the end of the file; the answer's first field is the number of cached pages.
+    let (range, mut answer) = ([0_u64; 2], [0_u64; 5]);
+    let fd = file.as_fd().as_raw_fd();
+    // SAFETY: the kernel reads a cachestat_range (two u64) and writes a cachestat (five u64), both alive through the call.
+    let ret = unsafe { libc::syscall(CACHESTAT, fd, range.as_ptr(), answer.as_mut_ptr(), 0) };
+    check(ret, || format!("cachestat({fd})")).map(|_| answer[0])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A record is a hint and not a right: whoever follows it makes sure that the process is the one that wrote it (by its start
-//! time), that the descriptor is an EROFS mount, and that its UUID is that of the chain. Whatever fails, the answer is a mount of
+//! time), that the descriptor is an EROFS mount, and that its UUID is that of the index. Whatever fails, the answer is a mount of
 //! one's own. Records of the dead are removed by the one who meets them.
 
 use std::fs;
@@ -17,7 +17,7 @@ use sys::{Calling, mount, process};
 use trace::{Explain, Recorder, Step};
 
 use crate::image::EROFS_MAGIC;
-use crate::{ChainId, file};
+use crate::{ChainId, Image, file};
 
 /// A view announced: others may take copies of it while the process lives and keeps the descriptor.
 #[derive(Debug)]
@@ -62,16 +62,18 @@ impl Drop for Holder {
     }
 }
 
-/// Takes a copy of the view of `chain` from any living holder.
-pub(super) fn take(state: &Path, chain: &ChainId, recorder: &Recorder) -> Option<OwnedFd> {
-    let directory = directory(state, chain);
-    for name in file::names(&directory).ok()? {
+/// Takes a copy of the view of an image from any living holder.
+pub(super) fn take(state: &Path, image: &Image, recorder: &Recorder) -> Option<OwnedFd> {
+    let directory = directory(state, &image.chain);
+    let names = file::names(&directory).ok().filter(|names| !names.is_empty())?;
+    let uuid = image.index_uuid()?;
+    for name in names {
         if name.parse::<u32>().is_err() {
             continue;
         }
         let path = directory.join(name);
         let Some(record) = read(&path) else { continue };
-        match take_from(&record, chain, recorder) {
+        match take_from(&record, uuid, recorder) {
             Ok(mount) => return Some(mount),
             Err(error) => {
                 tracing::debug!(path = %path.display(), %error, "no view to be had from this holder");
@@ -86,25 +88,25 @@ fn read(path: &Path) -> Option<Record> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-fn take_from(record: &Record, chain: &ChainId, recorder: &Recorder) -> sys::Result<OwnedFd> {
+fn take_from(record: &Record, uuid: [u8; 16], recorder: &Recorder) -> sys::Result<OwnedFd> {
     let pidfd = process::pidfd_open(record.pid)?;
     // Read after the pidfd was opened: from here on the number cannot come to mean another process.
     if start_time(record.pid)? != record.start {
         return Err(sys::Error::new(format!("pidfd_open({})", record.pid), sys::Errno::SRCH));
     }
     let theirs = process::pidfd_getfd(&pidfd, record.fd)?;
-    check_view(&theirs, chain)?;
+    check_view(&theirs, uuid)?;
     recorder.record(record);
     mount::clone_tree(&theirs, false)
 }
 
 /// A descriptor may have been closed and its number used again, so what came is looked at.
-fn check_view(mount: &OwnedFd, chain: &ChainId) -> sys::Result<()> {
+fn check_view(mount: &OwnedFd, uuid: [u8; 16]) -> sys::Result<()> {
     let wrong = || sys::Error::new("fstatfs(view of another process)", sys::Errno::STALE);
     let kind = rustix::fs::fstatfs(mount).call(|| "fstatfs(view of another process)")?;
     let identity = rustix::fs::fstatvfs(mount).call(|| "fstatvfs(view of another process)")?;
     let is_erofs = u64::try_from(kind.f_type).is_ok_and(|magic| magic == u64::from(EROFS_MAGIC));
-    if is_erofs && identity.f_fsid == folded(chain.uuid()) { Ok(()) } else { Err(wrong()) }
+    if is_erofs && identity.f_fsid == folded(uuid) { Ok(()) } else { Err(wrong()) }
 }
 
 /// Folds a UUID into the number that statfs(2) tells, as the kernel does (`uuid_to_fsid`).

@@ -98,7 +98,7 @@ impl From<View> for OwnedFd {
 
 /// Takes the view of an image from a living holder, or mounts it anew when there is none.
 pub fn shared_view(image: &Image, state: &Path, recorder: &Recorder) -> Result<View, ViewError> {
-    match holder::take(state, &image.chain, recorder) {
+    match holder::take(state, image, recorder) {
         Some(mount) => Ok(View::new(mount, Origin::Shared)),
         None => view(image, recorder),
     }
