@@ -232,3 +232,50 @@ fn attach(dir: &Path, policy: &DevicePolicy) -> sys::Result<()> {
     sys::bpf::attach_device_program(cgroup.as_fd(), program.as_fd(), first)?;
     rest.iter().try_for_each(|program| sys::bpf::detach_device_program(cgroup.as_fd(), program.as_fd()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroup::Cgroup;
+    use crate::hierarchy::{Controller, Hierarchies, Hierarchy};
+    use crate::plan::plan;
+
+    /// A tree of a kernel that has the controllers and none of their files: plain directories will do.
+    fn create(mount: &Path, resources: &str) -> Result<Vec<String>, CgroupError> {
+        let controllers = [Controller::Io, Controller::Memory].into_iter().collect();
+        let host = Hierarchies::new(vec![Hierarchy { mount: mount.to_owned(), controllers }], None);
+        let resources = serde_json::from_str(resources).unwrap();
+        let plan = plan(&"top/web".parse().unwrap(), Some(&resources), &host).unwrap();
+        let cgroup = Cgroup::create(&plan, &Recorder::silent())?;
+        Ok(cgroup.warnings().iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_kernel_without_the_file_of_a_lesser_limit_is_told_of() {
+        let mount = tempfile::tempdir().unwrap();
+        let told = create(mount.path(), r#"{"blockIO": {"weight": 100}}"#).unwrap();
+        assert_eq!(
+            told,
+            [
+                "devices cannot be enforced: the host has no cgroup controller devices",
+                "blockIO.weight cannot be enforced: the kernel has no blkio.weight"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_kernel_without_the_file_of_a_limit_is_an_error_that_leaves_nothing() {
+        let mount = tempfile::tempdir().unwrap();
+        let error = create(mount.path(), r#"{"memory": {"limit": 4096}}"#).unwrap_err();
+        assert_eq!(error.to_string(), "cannot set memory.limit: the kernel has no memory.limit_in_bytes");
+        assert_eq!(std::fs::read_dir(mount.path().join("top")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_update_of_devices_denies_only_what_is_lost() {
+        let kept = ["c 1:3 rwm".to_owned(), "c 5:1 r".to_owned()];
+        assert_eq!(narrowed("c 1:3 rwm", &kept), None);
+        assert_eq!(narrowed("c 5:1 rw", &kept).as_deref(), Some("c 5:1 w"));
+        assert_eq!(narrowed("c 9:9 m", &kept).as_deref(), Some("c 9:9 m"));
+    }
+}

@@ -106,7 +106,7 @@ impl Cgroup {
         if let Some(dir) = self.v2_dir() {
             // Since Linux 5.2.
             match files::write(&dir.join("cgroup.freeze"), if frozen { "1" } else { "0" }) {
-                Err(error) if error.errno() == Errno::NOENT => {}
+                Err(error) if error.errno() == Errno::NOENT && dir.exists() => {}
                 Err(error) => return Err(failed(error)),
                 Ok(()) => {
                     let deadline = Instant::now() + FREEZE_PATIENCE;

@@ -154,6 +154,36 @@ fn nested_cgroups_are_listed_killed_and_removed() {
 }
 
 #[test]
+fn a_cgroup_with_processes_can_limit_none_inside_it_on_v2() {
+    let sandbox = Sandbox::new("internal");
+    if !sandbox.host.is_pure_v2() {
+        eprintln!("this host has v1 trees, where processes and nested cgroups may stand side by side");
+        return;
+    }
+    let cgroup = sandbox.create("web", "{}");
+    let child = start_and_meet(&cgroup, wait_for_ever);
+    match sandbox.try_create("web/inner", r#"{"memory": {"limit": 67108864}}"#) {
+        Err(CgroupError::Enable { controller, dir, .. }) => {
+            assert_eq!((controller.name(), dir.ends_with("web")), ("memory", true));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(sandbox.dirs("web/inner").iter().all(|dir| !dir.exists()));
+    cgroup.kill().unwrap();
+    process::wait(&child.pidfd).unwrap();
+}
+
+#[test]
+fn a_cgroup_that_is_gone_cannot_be_frozen_and_is_empty() {
+    let sandbox = Sandbox::new("gone");
+    let cgroup = Cgroup::open(&sandbox.path("web"), &sandbox.host);
+    assert!(matches!(cgroup.freeze(), Err(CgroupError::Access { .. })));
+    assert!(cgroup.is_empty().unwrap() && cgroup.wait_empty(Duration::from_secs(5)).unwrap());
+    assert_eq!((cgroup.pids().unwrap(), cgroup.oom_kills().unwrap()), (vec![], 0));
+    assert!(cgroup.entry().is_err());
+}
+
+#[test]
 fn a_cgroup_in_use_is_not_removed_and_says_by_whom() {
     let sandbox = Sandbox::new("inuse");
     let cgroup = sandbox.create("web", "{}");
