@@ -8,3 +8,4 @@ mod devices;
 mod host;
 mod life;
 mod limits;
+mod told;
