@@ -14,7 +14,7 @@ mod import;
 mod inspect;
 mod tree;
 
-pub use bootstrap::{BootstrapError, BootstrapOptions, Phase, Progress, bootstrap};
+pub use bootstrap::{BootstrapError, BootstrapOptions, Phase, Progress, bootstrap, bootstrap_by};
 pub use change::{Change, ChangeError, apply_changes};
 pub use hello::{HELLO, hello, is_hello, resolve};
 pub use import::{ImportError, ImportOptions, import};

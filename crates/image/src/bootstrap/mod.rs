@@ -14,12 +14,15 @@ mod plan;
 mod progress;
 mod run;
 
-use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use oci::{Platform, Reference};
+use rustix::fs::Dir;
 use store::{Durability, Image, Layer, Store, StoreError, Work};
+use sys::path::Root;
 use trace::Recorder;
 
 use crate::documents::{DocumentError, Recipe, compose};
@@ -121,6 +124,17 @@ pub fn bootstrap(
     recorder: &Recorder,
 ) -> Result<Image, BootstrapError> {
     let program = plan::find_program(std::env::var_os("PATH").as_deref()).ok_or(BootstrapError::Missing)?;
+    bootstrap_by(program, store, options, progress, recorder)
+}
+
+/// Like [`bootstrap()`], with a debootstrap that is not on the search path.
+pub fn bootstrap_by(
+    program: PathBuf,
+    store: &Store,
+    options: &BootstrapOptions,
+    progress: &mut dyn FnMut(Progress<'_>),
+    recorder: &Recorder,
+) -> Result<Image, BootstrapError> {
     if !rustix::process::geteuid().is_root() {
         return Err(BootstrapError::NotRoot);
     }
@@ -156,15 +170,13 @@ fn write_layer(
 
 /// Reads from the archive's own signed list when it was published, in seconds since 1970.
 fn release_date(tree: &OwnedFd) -> Option<u64> {
-    use std::io::Read;
-    let root = sys::path::Root::from_fd(rustix::io::fcntl_dupfd_cloexec(tree, 0).ok()?);
-    let lists = root.resolve_without_links("var/lib/apt/lists".as_ref()).ok()?;
-    let names = rustix::fs::Dir::read_from(&lists).ok()?;
-    names.filter_map(Result::ok).filter(|entry| entry.file_name().to_bytes().ends_with(b"Release")).find_map(|entry| {
-        let name = std::path::Path::new("var/lib/apt/lists").join(entry.file_name().to_str().ok()?);
+    let root = Root::from_fd(rustix::io::fcntl_dupfd_cloexec(tree, 0).ok()?);
+    let lists = Path::new("var/lib/apt/lists");
+    let entries = Dir::read_from(root.open_file(lists).ok()?).ok()?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned));
+    names.filter(|name| name.ends_with("Release")).find_map(|name| {
         let mut start = Vec::new();
-        let file: File = root.open_file(&name).ok()?;
-        file.take(4096).read_to_end(&mut start).ok()?;
+        root.open_file(&lists.join(name)).ok()?.take(4096).read_to_end(&mut start).ok()?;
         plan::parse_release_date(&String::from_utf8_lossy(&start))
     })
 }
