@@ -13,6 +13,8 @@ use std::process::ExitCode;
 
 use sys::process::{Child, ExitStatus};
 
+use root::ContainerRoot;
+
 /// Why a lab could not go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -96,9 +98,12 @@ pub fn end(outcome: Result<()>) -> ! {
     sys::process::exit(i32::from(failed))
 }
 
-/// Refuses an exit code other than zero.
-pub fn succeeded(code: i32) -> Result<()> {
-    if code == 0 { Ok(()) } else { Err(Error::Ended { code }) }
+/// Waits for the container, which has to succeed, and tells that the host is still called as before.
+pub fn conclude(container: &Child) -> Result<()> {
+    match wait(container)? {
+        0 => say(&format!("Hostname in the host: {}", host_name())),
+        code => Err(Error::Ended { code }),
+    }
 }
 
 /// Returns the name of the host as the calling process's UTS namespace has it.
@@ -110,7 +115,7 @@ pub fn host_name() -> String {
 #[derive(Debug)]
 pub struct Task {
     /// Where the program is on the host.
-    pub program: PathBuf,
+    program: PathBuf,
     arguments: Vec<String>,
 }
 
@@ -125,6 +130,14 @@ impl Task {
             None => std::env::current_exe().doing(|| "find our own program".into())?.with_file_name("container_prog"),
         };
         Ok(Self { program, arguments: words.collect() })
+    }
+
+    /// Makes a root that holds the program, ls(1), and the libraries of both.
+    pub fn root(&self) -> Result<ContainerRoot> {
+        let root = ContainerRoot::create()?;
+        root.install(&self.program)?;
+        root.install("/bin/ls".as_ref())?;
+        Ok(root)
     }
 
     /// Becomes the program, which stands at the top of the new root. It returns only on failure.

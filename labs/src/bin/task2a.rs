@@ -5,8 +5,7 @@
 
 use std::process::ExitCode;
 
-use labs::root::ContainerRoot;
-use labs::{Result, end, finish, wait};
+use labs::{Result, end, finish};
 use sys::namespace::NamespaceKind;
 use sys::process::{self, Fork};
 
@@ -16,12 +15,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let task = labs::Task::from_arguments()?;
-    let root = ContainerRoot::create()?;
-    root.install(&task.program)?;
-    root.install("/bin/ls".as_ref())?;
+    let root = task.root()?;
     match process::clone_into(&[NamespaceKind::Mount], None)? {
         Fork::Child => end(root.enter().and_then(|()| task.execute())),
-        Fork::Parent(child) => labs::succeeded(wait(&child)?)?,
+        Fork::Parent(child) => labs::conclude(&child),
     }
-    labs::say(&format!("Hostname in the host: {}", labs::host_name()))
 }

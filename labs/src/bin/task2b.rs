@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use labs::root::ContainerRoot;
-use labs::{Result, end, finish, wait};
+use labs::{Result, end, finish};
 use sys::namespace::{self, NamespaceKind};
 use sys::process::{self, Fork};
 
@@ -15,14 +15,11 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let task = labs::Task::from_arguments()?;
-    let root = ContainerRoot::create()?;
-    root.install(&task.program)?;
-    root.install("/bin/ls".as_ref())?;
+    let root = task.root()?;
     match process::clone_into(&[NamespaceKind::Mount, NamespaceKind::Pid, NamespaceKind::Uts], None)? {
         Fork::Child => end(inside(&root, &task)),
-        Fork::Parent(child) => labs::succeeded(wait(&child)?)?,
+        Fork::Parent(child) => labs::conclude(&child),
     }
-    labs::say(&format!("Hostname in the host: {}", labs::host_name()))
 }
 
 fn inside(root: &ContainerRoot, task: &labs::Task) -> Result<()> {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use cgroup::{Cgroup, CgroupPath, Entry, Hierarchies};
 use labs::root::ContainerRoot;
-use labs::{Error, Result, end, finish, wait};
+use labs::{Error, Result, end, finish};
 use oci::runtime::{LinuxCpuBuilder, LinuxResources, LinuxResourcesBuilder};
 use sys::namespace::{self, NamespaceKind};
 use sys::process::{self, Fork};
@@ -24,18 +24,15 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let task = labs::Task::from_arguments()?;
-    let root = ContainerRoot::create()?;
-    root.install(&task.program)?;
-    root.install("/bin/ls".as_ref())?;
+    let root = task.root()?;
     let cgroup = half_a_cpu()?;
     let entry = cgroup.entry().map_err(refused)?;
     // On v2 the child is born in the cgroup; into v1 trees it moves itself, before it does anything else.
     match process::clone_into(&[NamespaceKind::Mount, NamespaceKind::Pid, NamespaceKind::Uts], entry.clone_fd())? {
         Fork::Child => end(inside(&entry, &root, &task)),
-        Fork::Parent(child) => labs::succeeded(wait(&child)?)?,
+        Fork::Parent(child) => labs::conclude(&child)?,
     }
-    cgroup.remove().map_err(refused)?;
-    labs::say(&format!("Hostname in the host: {}", labs::host_name()))
+    cgroup.remove().map_err(refused)
 }
 
 /// Makes a cgroup whose processes together get half of one CPU. It goes with the value that stands for it.

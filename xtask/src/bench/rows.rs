@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
-
 use super::Rounds;
 use super::stopwatch::{Stopwatch, median, peak};
 use super::subjects::{Hierarchies, IMAGE, Workplace, make, text, write};
@@ -197,97 +195,3 @@ fn only_file(directory: &Path) -> Outcome<String> {
 fn kib_to_megabytes(kib: u64) -> f64 {
     u32::try_from(kib).map_or(f64::NAN, |kib| f64::from(kib) * 1024.0 / 1e6)
 }
-
-/// The bundle that all runtimes run: Docker's defaults.
-pub(super) fn specification(tree: &Path, program: &str) -> Value {
-    let capabilities = json!([
-        "CAP_CHOWN",
-        "CAP_DAC_OVERRIDE",
-        "CAP_FOWNER",
-        "CAP_KILL",
-        "CAP_NET_BIND_SERVICE",
-        "CAP_SETGID",
-        "CAP_SETPCAP",
-        "CAP_SETUID"
-    ]);
-    let namespaces = ["pid", "network", "ipc", "uts", "mount", "cgroup"].map(|kind| json!({ "type": kind }));
-    let mount = |destination: &str, kind: &str, options: &str| {
-        let options: Vec<_> = options.split(',').collect();
-        json!({ "destination": destination, "type": kind, "source": kind, "options": options })
-    };
-    let mounts = [
-        mount("/proc", "proc", "nosuid,noexec,nodev"),
-        mount("/dev", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"),
-        mount("/dev/pts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
-        mount("/dev/shm", "tmpfs", "nosuid,noexec,nodev,mode=1777,size=65536k"),
-        mount("/dev/mqueue", "mqueue", "nosuid,noexec,nodev"),
-        mount("/sys", "sysfs", "nosuid,noexec,nodev,ro"),
-        mount("/sys/fs/cgroup", "cgroup", "nosuid,noexec,nodev,relatime,ro"),
-    ];
-    json!({
-        "ociVersion": "1.0.2",
-        "process": {
-            "user": { "uid": 0, "gid": 0 },
-            "args": [program],
-            "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-            "cwd": "/",
-            "capabilities": { "bounding": capabilities, "effective": capabilities, "permitted": capabilities },
-            "noNewPrivileges": true,
-        },
-        "root": { "path": tree },
-        "hostname": "bench",
-        "mounts": mounts,
-        "linux": {
-            "namespaces": namespaces,
-            "seccomp": {
-                "defaultAction": "SCMP_ACT_ALLOW",
-                "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
-                "syscalls": [{ "names": REFUSED, "action": "SCMP_ACT_ERRNO" }],
-            },
-            "maskedPaths": [
-                "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-                "/proc/scsi", "/proc/timer_list", "/sys/firmware"
-            ],
-            "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
-        },
-    })
-}
-
-/// Calls that no container needs.
-const REFUSED: &[&str] = &[
-    "acct",
-    "add_key",
-    "bpf",
-    "clock_settime",
-    "create_module",
-    "delete_module",
-    "finit_module",
-    "get_kernel_syms",
-    "init_module",
-    "ioperm",
-    "iopl",
-    "kcmp",
-    "kexec_load",
-    "keyctl",
-    "mount",
-    "nfsservctl",
-    "open_by_handle_at",
-    "perf_event_open",
-    "pivot_root",
-    "ptrace",
-    "query_module",
-    "quotactl",
-    "reboot",
-    "request_key",
-    "setns",
-    "settimeofday",
-    "swapoff",
-    "swapon",
-    "umount2",
-    "unshare",
-    "uselib",
-    "userfaultfd",
-    "ustat",
-    "vm86",
-    "vm86old",
-];

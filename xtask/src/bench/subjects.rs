@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::{Value, json};
+
 use super::programs;
 use super::stopwatch::Stopwatch;
 use crate::{Outcome, shell};
@@ -24,6 +26,9 @@ pub(super) struct Workplace {
     pub(super) conductor: PathBuf,
     floor: PathBuf,
 }
+
+/// The bundle that all runtimes run: Docker's defaults. It is the tests' own.
+const BUNDLE: &str = include_str!("../../../crates/testkit/src/bundle.json");
 
 /// The image in the bench's store.
 pub(super) const IMAGE: &str = "bench/noop";
@@ -69,7 +74,9 @@ impl Workplace {
         let bundle = self.path("bundle");
         make(&bundle)?;
         for (name, program) in [("config.json", "/noop"), ("wait.json", "/wait")] {
-            let spec = super::rows::specification(&self.path("tree"), program);
+            let mut spec: Value = serde_json::from_str(BUNDLE).map_err(|error| error.to_string())?;
+            spec["process"]["args"] = json!([program]);
+            spec["root"]["path"] = json!(self.path("tree"));
             write(&bundle.join(name), spec.to_string().as_bytes())?;
         }
         Ok(())
