@@ -1,22 +1,23 @@
 //! The engine: one door to the life of all containers below one root.
 //!
-//! Each verb is a method here and a module of its own: `create`, `start`, `exec`, `attach`, `logs`, `wait`, `stop`,
-//! `remove`, `list`, `inspect`.
+//! Each verb is a method, in a module of its own: `create`, `start` (and `run`), `exec`, `attach` (and `wait`, `kill`,
+//! `stop`), `logs`, `remove`, `list` (and `find`), `inspect`, `explain`. Each of them first settles what a crash left.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
+use store::Store;
 use trace::Recorder;
 
-use crate::{AttachOptions, Container, CreateRequest, DetachKeys, Error, Inspection, Signal, State, Summary};
+use crate::layout::Layout;
+use crate::{AttachOptions, Container, DetachKeys, Error, Signal, ledger};
 
 /// The engine over one root (data) and one state directory (what runs).
 #[derive(Debug)]
 pub struct Engine {
-    pub(crate) root: PathBuf,
-    pub(crate) state: PathBuf,
-    pub(crate) recorder: Recorder,
+    layout: Layout,
+    store: Store,
+    recorder: Recorder,
 }
 
 /// Whether the caller stays with a container that it starts.
@@ -105,113 +106,40 @@ pub struct RemoveOptions {
 }
 
 impl Engine {
-    /// Opens the engine over its two directories, making them where they are missing.
+    /// Opens the engine over its two directories. Nothing is made or read yet: directories that do not exist hold nothing.
     pub fn open(root: &Path, state: &Path, recorder: Recorder) -> Result<Self, Error> {
-        Ok(Self { root: root.to_owned(), state: state.to_owned(), recorder })
+        // The kernel, monitors and links are told these paths, whatever the working directory is there.
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let layout = Layout::new(absolute(root), absolute(state));
+        Ok(Self { store: Store::open(layout.root()), layout, recorder })
     }
 
     /// Returns the directory of data.
     pub fn root(&self) -> &Path {
-        &self.root
+        self.layout.root()
     }
 
     /// Returns the directory of what runs.
     pub fn state_dir(&self) -> &Path {
-        &self.state
+        self.layout.state()
+    }
+
+    /// Returns the store of images.
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Returns the recorder that the verbs tell their steps to.
     pub fn recorder(&self) -> &Recorder {
         &self.recorder
     }
-}
 
-#[expect(missing_docs, unused_variables, reason = "the signatures come first; each verb moves to its module")]
-#[doc(hidden)]
-mod signatures {
-    use super::*;
-    fn later<T>() -> Result<T, Error> {
-        Err(Error::Conflict("this verb is being written"))
+    /// Settles what died with its owner: every verb does it, and so does a command that has nothing else to do.
+    pub fn sweep(&self) -> Result<(), Error> {
+        ledger::sweep(&self.layout)
     }
 
-    impl Engine {
-        /// Creates a container and returns it with warnings for the user.
-        pub fn create(&self, request: CreateRequest) -> Result<(Container, Vec<String>), Error> {
-            later()
-        }
-        /// Creates a container and starts it, in one go.
-        pub fn run(&self, request: CreateRequest, mode: StartMode) -> Result<RunOutcome, Error> {
-            later()
-        }
-        /// Starts a created or exited container.
-        pub fn start(&self, container: &Container, mode: StartMode) -> Result<Option<AttachOutcome>, Error> {
-            later()
-        }
-        /// Attaches to a running container.
-        pub fn attach(&self, container: &Container, options: &AttachOptions) -> Result<AttachOutcome, Error> {
-            later()
-        }
-        /// Runs a command in a running container; `Detached` also for `ExecRequest::detach`.
-        pub fn exec(&self, container: &Container, request: &ExecRequest) -> Result<AttachOutcome, Error> {
-            later()
-        }
-        pub fn logs(
-            &self,
-            container: &Container,
-            request: &LogsRequest,
-            out: &mut dyn Write,
-            err: &mut dyn Write,
-        ) -> Result<(), Error> {
-            later()
-        }
-        /// Waits for the container to end.
-        pub fn wait(&self, container: &Container) -> Result<u8, Error> {
-            later()
-        }
-        /// Stops several containers at the same time; the answers come in their order.
-        pub fn stop(&self, containers: &[Container], options: StopOptions) -> Vec<Result<(), Error>> {
-            Vec::new()
-        }
-        pub fn kill(&self, container: &Container, signal: Signal) -> Result<(), Error> {
-            later()
-        }
-        pub fn remove(&self, container: &Container, options: RemoveOptions) -> Result<(), Error> {
-            later()
-        }
-        /// Finds a container by name, id, or the beginning of an id.
-        pub fn find(&self, reference: &str) -> Result<Container, Error> {
-            later()
-        }
-        /// Lists running containers, or `all`; the newest first.
-        pub fn list(&self, all: bool) -> Result<Vec<Summary>, Error> {
-            later()
-        }
-        pub fn state(&self, container: &Container) -> Result<State, Error> {
-            later()
-        }
-        /// Docker's JSON.
-        pub fn inspect(&self, container: &Container) -> Result<Inspection, Error> {
-            later()
-        }
-        /// Removes all containers that do not run; returns their ids.
-        pub fn prune(&self) -> Result<Vec<String>, Error> {
-            later()
-        }
-        /// The link (or path) that leads into a running container's root: /proc/PID/root.
-        pub fn rootfs_link(&self, container: &Container) -> Result<PathBuf, Error> {
-            later()
-        }
-        /// Returns the containers (names) that were made from an image, for `rmi`.
-        pub fn users_of_image(&self, image: &oci::Digest) -> Result<Vec<String>, Error> {
-            later()
-        }
-        /// Tells the steps that `run` would apply, to the recorder, and applies none.
-        pub fn explain(&self, request: CreateRequest) -> Result<(), Error> {
-            later()
-        }
-        /// Returns the bash script that makes the same container.
-        pub fn script(&self, request: CreateRequest) -> Result<String, Error> {
-            later()
-        }
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
     }
 }

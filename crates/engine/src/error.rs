@@ -1,5 +1,6 @@
 //! Why a verb of the engine failed, in the user's words, with the exit code that scripts expect.
 
+use crate::spec::SpecError;
 use crate::{ContainerName, MountError, ResourcesError};
 
 /// Why the engine could not do what it was asked.
@@ -46,12 +47,31 @@ pub enum Error {
     /// A bind mount without anything to mount.
     #[error("the volume source {0} does not exist: create it first (mkdir -p {0}), or use a named volume")]
     MissingSource(String),
+    /// A request that no container can be made of.
+    #[error(transparent)]
+    Spec(SpecError),
+    /// The image could not be found.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// The output was not kept.
+    #[error("container {0} keeps no log: it was created with --log-driver none")]
+    NoLog(String),
     /// A terminal was asked for where there is none to attach.
     #[error("the input device is not a TTY")]
     NotATerminal,
     /// The command in the container could not be started; 126 and 127 say why.
     #[error("cannot start container {name}")]
     Start {
+        /// The container.
+        name: String,
+        /// 127 when there is no such command, 126 when it cannot be executed, 125 when it was us.
+        code: u8,
+        /// The cause.
+        source: Cause,
+    },
+    /// The command that was to join the container could not be started; 126 and 127 say why.
+    #[error("cannot run the command in container {name}")]
+    Exec {
         /// The container.
         name: String,
         /// 127 when there is no such command, 126 when it cannot be executed, 125 when it was us.
@@ -76,7 +96,7 @@ impl Error {
     /// Returns the exit code of `run`, `start` and `exec` that fail with this error.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Start { code, .. } => *code,
+            Self::Start { code, .. } | Self::Exec { code, .. } => *code,
             _ => 125,
         }
     }

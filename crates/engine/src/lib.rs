@@ -8,21 +8,40 @@
 //! Start reading at [`Engine`].
 
 mod attach;
+mod client;
 mod container;
+mod create;
 mod engine;
 mod error;
+mod exec;
+mod explain;
+mod files;
 mod inspect;
+mod layout;
+mod ledger;
+mod list;
+mod logs;
+pub mod monitor;
 mod mounts;
 mod name;
+mod records;
+mod remove;
 mod request;
 mod resources;
 mod signal;
+pub mod spec;
+mod start;
+mod stop;
+mod volumes;
+mod wire;
 
 pub use attach::{AttachOptions, DetachKeys, DetachKeysError};
 pub use container::{Container, MountPoint, State, Status, Summary};
 pub use engine::{AttachOutcome, Engine, ExecRequest, LogsRequest, RemoveOptions, RunOutcome, StartMode, StopOptions};
 pub use error::{Cause, Chain, Error};
-pub use inspect::Inspection;
+pub use inspect::{
+    Config, GraphDriver, HostConfig, Inspection, LogConfig, NetworkSettings, RestartPolicy, StateView, UlimitView,
+};
 pub use mounts::{MountError, MountRequest, MountSource, Propagation, VolumeName};
 pub use name::{ContainerId, ContainerName, IdError, NameError};
 pub use request::{

@@ -171,6 +171,18 @@ pub enum Seccomp {
 pub struct SecurityError(String);
 
 impl Security {
+    /// Returns the options in the words of `--security-opt`.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let privileges = self.no_new_privileges.map(|forbidden| format!("no-new-privileges={forbidden}"));
+        let seccomp = match &self.seccomp {
+            Seccomp::Builtin => None,
+            Seccomp::Unconfined => Some("seccomp=unconfined".to_owned()),
+            Seccomp::Profile(path) => Some(format!("seccomp={}", path.display())),
+        };
+        let paths = self.unmask.then(|| "systempaths=unconfined".to_owned());
+        privileges.into_iter().chain(seccomp).chain(paths).collect()
+    }
+
     /// Adds what one `--security-opt` says.
     pub fn set(&mut self, option: &str) -> Result<(), SecurityError> {
         let unknown = || SecurityError(option.to_owned());

@@ -214,7 +214,7 @@ pub struct Ulimit {
 }
 
 /// The limits that the kernel knows, by Docker's names.
-const ULIMITS: [&str; 16] = [
+pub(crate) const ULIMITS: [&str; 16] = [
     "as",
     "core",
     "cpu",

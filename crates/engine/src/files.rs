@@ -1,0 +1,131 @@
+//! The files of a run that the container sees: its host name, its hosts, its resolvers. And the image's accounts.
+
+use std::io::Read as _;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use sys::path::Root;
+use sys::{Calling, Errno};
+
+use crate::error::Doing;
+use crate::layout::Layout;
+use crate::spec::Accounts;
+use crate::{Container, Error, NetworkMode};
+
+/// A file of ours in a container: where it is seen, where it lies.
+pub(crate) type SeenFile = (&'static str, PathBuf);
+
+/// Where the files are seen, and what they are called in a run's directory.
+const FILES: [(&str, &str); 3] =
+    [("/etc/hostname", "hostname"), ("/etc/hosts", "hosts"), ("/etc/resolv.conf", "resolv.conf")];
+
+/// Writes the files of a run. A container that joins another one's network sees the files of that one.
+pub(crate) fn write(
+    layout: &Layout,
+    container: &Container,
+    hostname: &str,
+    other: Option<&Container>,
+) -> Result<Vec<SeenFile>, Error> {
+    if let Some(other) = other {
+        let run = layout.run(&other.id);
+        let seen = FILES.iter().map(|(target, name)| (*target, run.join(name)));
+        return Ok(seen.filter(|(_, source)| source.exists()).collect());
+    }
+    let run = layout.run(&container.id);
+    let put = |name: &str, text: &[u8]| {
+        let path = run.join(name);
+        std::fs::write(&path, text).call(|| format!("write({path:?})")).doing(|| format!("write the file {name}"))
+    };
+    put("hostname", format!("{hostname}\n").as_bytes())?;
+    let mut seen = vec![(FILES[0].0, run.join("hostname")), (FILES[1].0, run.join("hosts"))];
+    match container.request.network {
+        // The host's network comes with the host's names.
+        NetworkMode::Host => {
+            put("hosts", &std::fs::read("/etc/hosts").unwrap_or_else(|_| hosts(hostname).into_bytes()))?;
+            if let Ok(resolvers) = std::fs::read("/etc/resolv.conf") {
+                put("resolv.conf", &resolvers)?;
+                seen.push((FILES[2].0, run.join("resolv.conf")));
+            }
+        }
+        // Without a network there is nobody to ask for names, so the image's own file may stay.
+        _ => put("hosts", hosts(hostname).as_bytes())?,
+    }
+    Ok(seen)
+}
+
+fn hosts(hostname: &str) -> String {
+    format!(
+        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\n\
+         ff02::2\tip6-allrouters\n127.0.1.1\t{hostname}\n"
+    )
+}
+
+/// The longest account file that is read: ten thousand users, and no gigabytes of nonsense.
+const LONGEST: u64 = 1024 * 1024;
+
+/// Reads an image's users and groups, as the container has changed them.
+pub(crate) fn accounts(view: BorrowedFd<'_>, upper: &Path) -> Result<Accounts, Error> {
+    let doing = || "read the image's users";
+    let image = Root::from_fd(view.try_clone_to_owned().call(|| "fcntl(F_DUPFD_CLOEXEC)").doing(doing)?);
+    let changes = Root::open(upper).ok();
+    let read = |path: &str| {
+        let changed = changes.as_ref().and_then(|changes| text_at(changes, path).transpose());
+        changed.unwrap_or_else(|| Ok(text_at(&image, path)?.unwrap_or_default()))
+    };
+    Ok(Accounts { passwd: read("etc/passwd").doing(doing)?, group: read("etc/group").doing(doing)? })
+}
+
+/// Reads the users and groups of a running container.
+pub(crate) fn accounts_of(root: &Root) -> Result<Accounts, Error> {
+    let read = |path| text_at(root, path).map(Option::unwrap_or_default).doing(|| "read the container's users");
+    Ok(Accounts { passwd: read("etc/passwd")?, group: read("etc/group")? })
+}
+
+/// Reads a file below a root; `None` when there is none. A whiteout (a device in the upper directory) is an empty file.
+fn text_at(root: &Root, path: &str) -> sys::Result<Option<String>> {
+    let file = match root.open_file(Path::new(path)) {
+        Ok(file) => file,
+        Err(error) if matches!(error.errno(), Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+        // A device without a driver, as a whiteout is.
+        Err(error) if matches!(error.errno(), Errno::NXIO | Errno::NODEV) => return Ok(Some(String::new())),
+        Err(error) => return Err(error),
+    };
+    if sys::path::file_type(file.as_fd())? != sys::path::FileType::RegularFile {
+        return Ok(Some(String::new()));
+    }
+    let mut bytes = Vec::new();
+    file.take(LONGEST).read_to_end(&mut bytes).call(|| format!("read({path:?})"))?;
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn root(passwd: Option<&str>) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        if let Some(text) = passwd {
+            std::fs::create_dir(dir.path().join("etc")).unwrap();
+            std::fs::write(dir.path().join("etc/passwd"), text).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn a_container_s_own_users_come_before_the_image_s() {
+        let (image, upper) = (root(Some("old")), root(Some("new")));
+        let view = Root::open(image.path()).unwrap();
+        assert_eq!(accounts(view.as_fd(), upper.path()).unwrap().passwd, "new");
+        assert_eq!(accounts(view.as_fd(), Path::new("/nonexistent")).unwrap().passwd, "old");
+        assert_eq!(accounts(view.as_fd(), root(None).path()).unwrap().passwd, "old");
+    }
+
+    #[test]
+    fn a_link_that_leads_outside_finds_nothing() {
+        let image = tempfile::tempdir().unwrap();
+        symlink("/etc", image.path().join("etc")).unwrap();
+        let view = Root::open(image.path()).unwrap();
+        assert_eq!(accounts(view.as_fd(), Path::new("/nonexistent")).unwrap(), Accounts::default());
+    }
+}

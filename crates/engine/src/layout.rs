@@ -1,0 +1,102 @@
+//! Where each file of a container lies. Pure: it joins paths and looks at none of them.
+
+use std::path::{Path, PathBuf};
+
+use crate::{ContainerId, ContainerName};
+
+/// The directories of one engine; what lies in them is drawn above [`Container`](crate::Container).
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    root: PathBuf,
+    state: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn new(root: PathBuf, state: PathBuf) -> Self {
+        Self { root, state }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// The records of all containers.
+    pub(crate) fn containers(&self) -> PathBuf {
+        self.root.join("containers")
+    }
+
+    pub(crate) fn container(&self, id: &ContainerId) -> PathBuf {
+        self.containers().join(id.as_str())
+    }
+
+    pub(crate) fn record(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("container.json")
+    }
+
+    pub(crate) fn exit(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("exit.json")
+    }
+
+    pub(crate) fn upper(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("upper")
+    }
+
+    pub(crate) fn work(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("work")
+    }
+
+    pub(crate) fn log(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join(format!("{id}-json.log"))
+    }
+
+    /// The names of all containers: links to their records.
+    pub(crate) fn names(&self) -> PathBuf {
+        self.root.join("container-names")
+    }
+
+    pub(crate) fn name(&self, name: &ContainerName) -> PathBuf {
+        self.names().join(name.as_str())
+    }
+
+    pub(crate) fn volumes(&self) -> PathBuf {
+        self.root.join("volumes")
+    }
+
+    /// What runs.
+    pub(crate) fn runs(&self) -> PathBuf {
+        self.state.join("containers")
+    }
+
+    pub(crate) fn run(&self, id: &ContainerId) -> PathBuf {
+        self.runs().join(id.as_str())
+    }
+
+    pub(crate) fn lock(&self, id: &ContainerId) -> PathBuf {
+        self.run(id).join("lock")
+    }
+
+    pub(crate) fn run_state(&self, id: &ContainerId) -> PathBuf {
+        self.run(id).join("state.json")
+    }
+
+    pub(crate) fn config(&self, id: &ContainerId) -> PathBuf {
+        self.run(id).join("config.json")
+    }
+
+    /// A link into the running container's root.
+    pub(crate) fn rootfs(&self, id: &ContainerId) -> PathBuf {
+        self.run(id).join("rootfs")
+    }
+
+    /// The cgroup of a container. It follows from the id alone, so that it can be found and removed whatever was lost.
+    pub(crate) fn cgroup(id: &ContainerId) -> String {
+        format!("conductor/{id}")
+    }
+}
+
+/// The socket's name in a run's directory.
+pub(crate) const SOCKET: &str = "monitor.sock";

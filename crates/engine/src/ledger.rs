@@ -1,0 +1,233 @@
+//! Who owns what outlives a process, and what is done with what has no owner any more.
+//!
+//! A run's directory below `<state>/containers` is made before anything else of the run, and removed after everything
+//! else of it. Whoever makes it marks its `lock` as held; the mark passes to the monitor with the descriptor and is gone
+//! when the last of them dies, however it dies. So a directory whose lock nobody holds is what a crash left behind, and
+//! all that belongs to it follows from the container's id: its cgroup, its record, its name. The next command of any kind
+//! finds it in the few microseconds that one look takes ([`sweep`]), and [`settle`]s it.
+
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use cgroup::{Cgroup, CgroupPath, Hierarchies};
+use jiff::Timestamp;
+use sys::Calling;
+use sys::file::{Durability, is_held, try_hold};
+use trace::{Explain, Recorder, Step, quote};
+
+use crate::error::Doing;
+use crate::layout::Layout;
+use crate::records::{self, Exit, Run};
+use crate::{Container, ContainerId, Error, remove};
+
+/// A run's directory, and the mark that it has an owner.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub(crate) lock: File,
+}
+
+/// Makes a directory that only we may enter, with those above it.
+pub(crate) fn ensure_directory(path: &Path) -> sys::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.mode(0o700).recursive(true);
+    builder.create(path).call(|| format!("mkdir({path:?}, 0700)"))
+}
+
+/// Makes a directory that must not exist; those above it are made where they are missing.
+pub(crate) fn create_directory(path: &Path) -> sys::Result<()> {
+    let create = || std::fs::DirBuilder::new().mode(0o700).create(path);
+    let answer = match create() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            path.parent().map_or(Ok(()), ensure_directory)?;
+            create()
+        }
+        answer => answer,
+    };
+    answer.call(|| format!("mkdir({path:?}, 0700)"))
+}
+
+/// Opens a run: from here on the container has an owner. Fails when it has one already.
+pub(crate) fn claim(layout: &Layout, id: &ContainerId, recorder: &Recorder) -> Result<Option<Claim>, Error> {
+    recorder.record(&LedgerStep::Claim(layout, id));
+    let mut swept = false;
+    loop {
+        match create_directory(&layout.run(id)) {
+            Err(error) if error.errno() == sys::Errno::EXIST => match owner(layout, id)? {
+                Owner::Living if !swept => return Ok(None),
+                Owner::Living | Owner::None => std::thread::yield_now(),
+                Owner::Dead => settle(layout, id)?,
+            },
+            made => {
+                made.doing(|| "open a run")?;
+                // A sweep may meet the directory before it is marked, and remove it: then it is made again.
+                match hold(&layout.lock(id)).doing(|| "mark a run")? {
+                    Some(lock) => return Ok(Some(Claim { lock })),
+                    None => swept = true,
+                }
+            }
+        }
+    }
+}
+
+/// Opens the lock and marks it as held; `None` when somebody else does, or when it is being removed.
+fn hold(path: &Path) -> sys::Result<Option<File>> {
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    let lock = match opened {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.call(|| format!("open({path:?}, O_CREAT)"))?,
+    };
+    if !try_hold(&lock)? {
+        return Ok(None);
+    }
+    let linked = lock.metadata().call(|| format!("fstat({path:?})"))?.nlink() > 0;
+    Ok(linked.then_some(lock))
+}
+
+/// Whether a run has an owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Its monitor (or the command that is just starting it) lives.
+    Living,
+    /// It died and left the run behind.
+    Dead,
+    /// There is no run.
+    None,
+}
+
+/// Tells whether a container runs, as far as its owner goes.
+pub(crate) fn owner(layout: &Layout, id: &ContainerId) -> Result<Owner, Error> {
+    let path = layout.lock(id);
+    match File::open(&path) {
+        Ok(lock) => {
+            let held = is_held(&lock).doing(|| format!("ask for the owner of container {}", id.short()))?;
+            Ok(if held { Owner::Living } else { Owner::Dead })
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Ok(if layout.run(id).exists() { Owner::Dead } else { Owner::None })
+        }
+        Err(error) => Err(error).call(|| format!("open({path:?})")).doing(|| "ask for the owner of a run"),
+    }
+}
+
+/// Returns the runs that have a directory.
+pub(crate) fn runs(layout: &Layout) -> Result<Vec<ContainerId>, Error> {
+    identifiers(&layout.runs())
+}
+
+/// Returns the entries of a directory that are ids; none when it does not exist.
+pub(crate) fn identifiers(directory: &Path) -> Result<Vec<ContainerId>, Error> {
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.call(|| format!("opendir({directory:?})")).doing(|| "list the containers")?,
+    };
+    let id = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+    Ok(entries.flatten().filter_map(id).collect())
+}
+
+/// Settles every run that has lost its owner.
+pub(crate) fn sweep(layout: &Layout) -> Result<(), Error> {
+    for id in runs(layout)? {
+        if owner(layout, &id)? == Owner::Dead {
+            settle(layout, &id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Brings a run to its end whose owner died: kills what is left of it, and removes or records the container.
+pub(crate) fn settle(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
+    // Whoever gets the mark does the work; another one that comes meanwhile has nothing left to do.
+    let Some(_lock) = hold(&layout.lock(id)).doing(|| "mark a run")? else { return Ok(()) };
+    tracing::debug!(container = id.short(), "its monitor is gone, settling what it left");
+    let run: Option<Run> = records::read(&layout.run_state(id)).unwrap_or_default();
+    kill_and_remove_cgroup(id)?;
+    match records::container(layout, id)? {
+        // It was being created, or removed.
+        None => remove::remove_files(layout, id, None, &[])?,
+        Some(container) if run.is_some() && container.request.remove_on_exit => {
+            remove::remove_files(layout, id, Some(&container.name), &container.anonymous_volumes)?;
+        }
+        Some(container) => record_loss(layout, &container, run.as_ref())?,
+    }
+    remove::remove_run(layout, id)
+}
+
+fn record_loss(layout: &Layout, container: &Container, run: Option<&Run>) -> Result<(), Error> {
+    // Without a state it was only about to start; with an end on record its monitor died while clearing up.
+    let Some(run) = run.filter(|_| !layout.exit(&container.id).exists()) else { return Ok(()) };
+    let error = "the container's monitor was killed, and its processes after it";
+    let exit = Exit::unseen(error, Some(run.started_at), Timestamp::now());
+    records::write(&layout.exit(&container.id), &exit, Durability::Cached)
+}
+
+/// Kills all processes of a container and removes its cgroup; content when it is gone.
+pub(crate) fn kill_and_remove_cgroup(id: &ContainerId) -> Result<(), Error> {
+    let doing = || format!("remove the cgroup of container {}", id.short());
+    let Ok(hierarchies) = Hierarchies::detect() else { return Ok(()) };
+    let path: CgroupPath = Layout::cgroup(id).parse().doing(doing)?;
+    let cgroup = Cgroup::open(&path, &hierarchies);
+    if !cgroup.exists() {
+        return Ok(());
+    }
+    cgroup.kill().doing(doing)?;
+    cgroup.remove().doing(doing)
+}
+
+/// A change to the ledger.
+enum LedgerStep<'a> {
+    Claim(&'a Layout, &'a ContainerId),
+}
+
+impl Explain for LedgerStep<'_> {
+    fn explain(&self) -> Step {
+        let Self::Claim(layout, id) = self;
+        let run = layout.run(id);
+        let run = run.to_string_lossy();
+        Step::host(
+            "open a run, so that what a crash leaves behind is found",
+            format!("mkdir -m 0700 -p {}", quote(&run)),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sandbox() -> (tempfile::TempDir, Layout, ContainerId) {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().join("root"), dir.path().join("state"));
+        (dir, layout, ContainerId::from_bytes([7; 32]))
+    }
+
+    #[test]
+    fn a_run_has_one_owner_until_it_dies() {
+        let (_dir, layout, id) = sandbox();
+        assert_eq!(owner(&layout, &id).unwrap(), Owner::None);
+        let claim_one = claim(&layout, &id, &Recorder::silent()).unwrap().unwrap();
+        assert_eq!(owner(&layout, &id).unwrap(), Owner::Living);
+        assert!(claim(&layout, &id, &Recorder::silent()).unwrap().is_none());
+        drop(claim_one);
+        assert_eq!(owner(&layout, &id).unwrap(), Owner::Dead);
+    }
+
+    #[test]
+    fn what_has_no_owner_is_swept() {
+        let (_dir, layout, id) = sandbox();
+        drop(claim(&layout, &id, &Recorder::silent()).unwrap());
+        std::fs::create_dir_all(layout.upper(&id)).unwrap();
+        sweep(&layout).unwrap();
+        assert_eq!(runs(&layout).unwrap(), []);
+        assert!(!layout.container(&id).exists());
+    }
+
+    #[test]
+    fn a_directory_that_was_not_yet_marked_is_swept_too() {
+        let (_dir, layout, id) = sandbox();
+        create_directory(&layout.run(&id)).unwrap();
+        sweep(&layout).unwrap();
+        assert!(!layout.run(&id).exists());
+    }
+}

@@ -1,0 +1,215 @@
+//! How a monitor comes to be: a fork of the command makes the container, starts it, and replaces itself.
+//!
+//! The fork is the parent of the container's first process from the beginning, has everything that was decided at hand
+//! without a word of it being written down, and tells the command how it went. What it becomes by the exec is as small
+//! as a process can be. Our binary is sealed, so `/proc/self/exe` is too.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use jiff::Timestamp;
+use runtime::{CreateOptions, FailureKind, Process, StartGate};
+use store::ChainId;
+use sys::file::Durability;
+use sys::process::{self as processes, Fork};
+use sys::signal::{ALL_BUT_FAULTS, SignalFd};
+use sys::{Calling, socket};
+
+use super::order::{Descriptors, Order, trees};
+use crate::error::{Chain, Doing};
+use crate::layout::SOCKET;
+use crate::ledger::Claim;
+use crate::records::{self, Run};
+use crate::start::{Prepared, log_of};
+use crate::wire::{ToClient, Wishes};
+use crate::{Container, Engine, Error};
+
+/// What the fork begins with.
+#[derive(Debug)]
+pub(crate) struct Beginning<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) container: &'a Container,
+    pub(crate) chain: ChainId,
+    pub(crate) prepared: &'a Prepared,
+    /// What the command wants to hear and send, where it stays.
+    pub(crate) wishes: Option<Wishes>,
+}
+
+/// Our side of the command's standard streams, and the command's side.
+#[derive(Debug, Default)]
+struct Streams {
+    ours: [Option<OwnedFd>; 3],
+    theirs: Option<[OwnedFd; 3]>,
+}
+
+/// Forks the process that makes the container; returns the socket on which it tells how it went.
+pub(crate) fn fork_monitor(beginning: &Beginning<'_>, claim: &Claim) -> sys::Result<OwnedFd> {
+    let (ours, theirs) = socket::message_pair()?;
+    match processes::clone_into(&[], None)? {
+        Fork::Parent(_) => Ok(ours),
+        Fork::Child => {
+            drop(ours);
+            be_monitor(beginning, claim, &theirs)
+        }
+    }
+}
+
+fn be_monitor(beginning: &Beginning<'_>, claim: &Claim, command: &OwnedFd) -> ! {
+    let begun = begin(beginning, claim, command);
+    let (code, error) = match begun {
+        Ok(never) => match never {},
+        Err(failed) => failed,
+    };
+    let mut frame = Vec::new();
+    ToClient::Failed { code, chain: &Chain::write(&*error) }.encode(&mut frame);
+    // A command that is gone cannot be told; the run is then settled by the next one.
+    let _ = socket::send(command, &frame, &[]);
+    processes::exit(1)
+}
+
+/// The exit code and the reason of a container that does not run.
+type Failed = (u8, Box<dyn std::error::Error + Send + Sync>);
+
+fn ours(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failed {
+    (125, error.into())
+}
+
+fn theirs(error: runtime::CreateError) -> Failed {
+    let code = match error.kind() {
+        FailureKind::NotFound => 127,
+        FailureKind::NotExecutable => 126,
+        FailureKind::Other => 125,
+    };
+    (code, error.into())
+}
+
+fn begin(beginning: &Beginning<'_>, claim: &Claim, command: &OwnedFd) -> Result<std::convert::Infallible, Failed> {
+    let Beginning { engine, container, prepared, .. } = beginning;
+    let layout = engine.layout();
+    // The terminal's signals are the command's to hand on, and nobody else ends a monitor in passing.
+    processes::new_session().map_err(ours)?;
+    SignalFd::blocking(&ALL_BUT_FAULTS).map_err(ours)?;
+    let run = sys::path::Root::open(&layout.run(&container.id)).map_err(ours)?;
+    let listener = socket::listen_messages_at(&run, SOCKET).map_err(ours)?;
+    sys::file::set_nonblocking(&listener, true).map_err(ours)?;
+    let streams = open_streams(container).map_err(ours)?;
+    let options = CreateOptions {
+        spec: &prepared.spec,
+        bundle: &layout.run(&container.id),
+        stdio: streams.theirs.as_ref().map(|streams| streams.each_ref().map(AsFd::as_fd)),
+        gate: StartGate::Caller,
+        preserve_fds: 0,
+        recorder: engine.recorder(),
+    };
+    let created = runtime::create(&prepared.plan, &options).map_err(theirs)?;
+    let started_at = Timestamp::now();
+    let state = Run::of(container, created.pid(), started_at);
+    records::write(&layout.run_state(&container.id), &state, Durability::Cached).map_err(ours)?;
+    let (process, _cgroup) = created.start().map_err(theirs)?;
+    tell_started(command, &process).map_err(ours)?;
+    link_root(engine, container, process.pid);
+    let order = order(beginning, started_at, &process, streams, (command, &listener, claim));
+    // The program runs, so there is nobody to be told of a failure; without a monitor the next command settles the run.
+    become_monitor(&order).map_err(ours)
+}
+
+fn tell_started(command: &OwnedFd, process: &Process) -> sys::Result<()> {
+    let mut frame = Vec::new();
+    ToClient::Started { pid: process.pid }.encode(&mut frame);
+    match socket::send(command, &frame, &[process.pidfd.as_fd()]) {
+        // The command was killed while it waited: the container runs all the same.
+        Err(error) if error.errno() == sys::Errno::PIPE => Ok(()),
+        sent => sent.map(drop),
+    }
+}
+
+/// Lets `rootfs` in the run's directory lead into the container: a convenience, so a failure stops nothing.
+fn link_root(engine: &Engine, container: &Container, pid: u32) {
+    let _ = std::os::unix::fs::symlink(format!("/proc/{pid}/root"), engine.layout().rootfs(&container.id));
+}
+
+/// Opens pipes for the command's streams; with a terminal there are none, and closed input is /dev/null.
+fn open_streams(container: &Container) -> sys::Result<Streams> {
+    if container.request.tty {
+        return Ok(Streams::default());
+    }
+    let pipe = || std::io::pipe().call(|| "pipe2(O_CLOEXEC)");
+    let (stdin, feed): (OwnedFd, Option<OwnedFd>) = match container.request.open_stdin {
+        true => pipe().map(|(read, write)| (read.into(), Some(write.into())))?,
+        false => (null()?.into(), None),
+    };
+    let ((out, stdout), (err, stderr)) = (pipe()?, pipe()?);
+    Ok(Streams {
+        ours: [feed, Some(out.into()), Some(err.into())],
+        theirs: Some([stdin, stdout.into(), stderr.into()]),
+    })
+}
+
+fn null() -> sys::Result<File> {
+    let open = File::options().read(true).write(true).open("/dev/null");
+    open.call(|| "open(\"/dev/null\", O_RDWR)")
+}
+
+fn order(
+    beginning: &Beginning<'_>,
+    started_at: Timestamp,
+    process: &Process,
+    streams: Streams,
+    (command, listener, claim): (&OwnedFd, &OwnedFd, &Claim),
+) -> Order {
+    let Beginning { engine, container, prepared, .. } = beginning;
+    // The numbers stay open over the exec, so nothing is to close them.
+    let leak = |fd: OwnedFd| std::os::fd::IntoRawFd::into_raw_fd(fd);
+    let number = |fd: BorrowedFd<'_>| fd.as_raw_fd();
+    let [stdin, stdout, stderr] = streams.ours.map(|fd| fd.map(leak));
+    Order {
+        id: container.id.clone(),
+        name: container.name.clone(),
+        root: engine.layout().root().to_owned(),
+        state: engine.layout().state().to_owned(),
+        started_at,
+        remove: container.request.remove_on_exit,
+        volumes: container.anonymous_volumes.clone(),
+        stdin_once: container.request.stdin_once,
+        wishes: beginning.wishes.map(Wishes::bits),
+        log: log_of(engine.layout(), container),
+        chain: Some(beginning.chain),
+        trees: trees(&prepared.hierarchies),
+        fds: Descriptors {
+            process: number(process.pidfd.as_fd()),
+            lock: number(claim.lock.as_fd()),
+            listener: number(listener.as_fd()),
+            client: beginning.wishes.map(|_| number(command.as_fd())),
+            stdin,
+            stdout,
+            stderr,
+            terminal: process.terminal.as_ref().map(|terminal| number(terminal.as_fd())),
+            view: Some(number(prepared.view.as_fd())),
+        },
+    }
+}
+
+/// Replaces the calling process by the monitor.
+fn become_monitor(order: &Order) -> Result<std::convert::Infallible, Error> {
+    let doing = || "become a monitor";
+    let null = null().doing(doing)?;
+    for standard in 0..3 {
+        processes::duplicate_to(&null, standard).doing(doing)?;
+    }
+    // Whatever the caller of the command had open, and whatever preparing took.
+    processes::close_on_exec_from(3).doing(doing)?;
+    order.fds.clone().map(|number| keep(number).map(|()| number)).doing(doing)?;
+    let text = serde_json::to_string(order).doing(doing)?;
+    let words = ["conductor", "monitor", order.name.as_str(), &text];
+    let words = words.map(CString::new).into_iter().collect::<Result<Vec<_>, _>>().doing(doing)?;
+    Err(processes::execve(c"/proc/self/exe", &words, &[])).doing(doing)
+}
+
+fn keep(number: RawFd) -> sys::Result<()> {
+    let fd = processes::adopt_fd(number)?;
+    let kept = processes::keep_over_exec(&fd, true);
+    // It is open for the exec, not for us to close.
+    let _ = std::os::fd::IntoRawFd::into_raw_fd(fd);
+    kept
+}

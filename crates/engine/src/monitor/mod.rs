@@ -1,0 +1,138 @@
+//! The monitor: the one process of ours that stays with a running container.
+//!
+//! It is the parent of the container's first process, owns its standard streams or terminal, writes its log, serves those
+//! who attach, and clears away what the run leaves. It has one thread and waits in one place; it starts with what it
+//! needs open ([`order`]) and keeps nothing else in memory.
+//!
+//! Start reading at [`main`], then [`Monitor::watch`]; `streams` moves bytes, `clients` talks, `finish` ends the run.
+
+pub(crate) mod begin;
+mod clients;
+mod finish;
+pub(crate) mod order;
+mod streams;
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use sys::event::{EventFlags, Poller};
+use sys::process::ExitStatus;
+
+use crate::layout::Layout;
+use crate::logs::writer::{LogWriter, Stream};
+use crate::wire::Wishes;
+use clients::Client;
+use order::{Descriptors, Order};
+use streams::{Input, Output};
+
+/// What became ready, as a number of the poller.
+const PROCESS: u64 = 0;
+const STDOUT: u64 = 1;
+const STDERR: u64 = 2;
+const STDIN: u64 = 3;
+const LISTENER: u64 = 4;
+const FIRST_CLIENT: u64 = 5;
+
+/// How long a container must live until its mount of the image is offered to others: those that only come and go are
+/// spared the work.
+const SETTLED: Duration = Duration::from_millis(20);
+
+/// Runs the monitor; `arguments` are those after `monitor`: the container's name, for whoever lists processes, and the
+/// order.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let order = arguments.into_iter().nth(1).and_then(|text| serde_json::from_str(text.to_str()?).ok());
+    let watched = order.map(|order: Order| {
+        let fds = order.fds.clone().adopt()?;
+        Monitor::new(order, fds)?.watch()
+    });
+    match watched {
+        Some(Ok(())) => ExitCode::SUCCESS,
+        // Nobody listens; the next command settles the run.
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// A monitor at work.
+#[derive(Debug)]
+struct Monitor {
+    order: Order,
+    layout: Layout,
+    poller: Poller,
+    process: OwnedFd,
+    listener: OwnedFd,
+    /// Held open for its mark, and for others to copy.
+    _lock: OwnedFd,
+    view: Option<OwnedFd>,
+    outputs: [Option<Output>; 2],
+    input: Option<Input>,
+    clients: Vec<Client>,
+    next_token: u64,
+    log: LogWriter,
+    /// Room for one frame, used again for each.
+    buffer: Vec<u8>,
+}
+
+impl Monitor {
+    fn new(order: Order, fds: Descriptors<OwnedFd>) -> sys::Result<Self> {
+        let poller = Poller::new()?;
+        poller.add(&fds.process, PROCESS, EventFlags::IN)?;
+        poller.add(&fds.listener, LISTENER, EventFlags::IN)?;
+        let (outputs, input) = streams::open(&poller, fds.stdin, fds.stdout, fds.stderr, fds.terminal)?;
+        let mut monitor = Self {
+            layout: Layout::new(order.root.clone(), order.state.clone()),
+            log: LogWriter::new(order.log.clone()),
+            poller,
+            process: fds.process,
+            listener: fds.listener,
+            _lock: fds.lock,
+            view: fds.view,
+            outputs,
+            input,
+            clients: Vec::new(),
+            next_token: FIRST_CLIENT,
+            buffer: Vec::new(),
+            order,
+        };
+        if let Some(client) = fds.client {
+            let wishes = Wishes::from_bits(monitor.order.wishes.unwrap_or_default());
+            monitor.admit(client, wishes, true)?;
+        }
+        Ok(monitor)
+    }
+
+    /// Serves the container until it has ended, and clears away what is left of the run.
+    fn watch(mut self) -> sys::Result<()> {
+        let mut holder = None;
+        let status = loop {
+            let patience = (self.view.is_some() && holder.is_none()).then_some(SETTLED);
+            let ready = self.poller.wait(patience)?;
+            if let (true, Some(view), Some(chain)) = (ready.is_empty(), &self.view, &self.order.chain) {
+                // Others mount the image anew where they cannot copy ours: worse, but right.
+                holder = Some(store::snapshot::Holder::announce(self.layout.state(), chain, view.as_fd()).ok());
+            }
+            let mut ended = false;
+            for event in ready {
+                match event.token {
+                    PROCESS => ended = true,
+                    STDOUT => self.pump(Stream::Stdout),
+                    STDERR => self.pump(Stream::Stderr),
+                    STDIN => self.feed(),
+                    LISTENER => self.welcome(),
+                    token => self.serve(token, event.flags),
+                }
+            }
+            if ended && let Some(status) = sys::process::peek(&self.process)? {
+                break status;
+            }
+        };
+        drop(holder);
+        self.finish(status)
+    }
+}
+
+/// Returns a status as a shell shows it.
+fn code(status: ExitStatus) -> u8 {
+    u8::try_from(status.code() & 0xff).unwrap_or(255)
+}

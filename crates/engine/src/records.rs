@@ -1,0 +1,128 @@
+//! The small files of a container: its record, the run that goes on, the way the last one ended.
+//!
+//! Each is written beside its place and renamed, so that a reader without a lock sees a whole file or none.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sys::Calling;
+use sys::file::{Durability, replace};
+
+use crate::error::Doing;
+use crate::layout::Layout;
+use crate::{Container, ContainerId, ContainerName, Error, State, Status, Summary};
+
+/// What is known of a run while it goes on. It holds what `ps` shows, so that `ps` reads one file a container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Run {
+    pub(crate) pid: u32,
+    pub(crate) started_at: Timestamp,
+    pub(crate) name: ContainerName,
+    pub(crate) image: String,
+    pub(crate) args: Vec<String>,
+    pub(crate) created: Timestamp,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Exit {
+    pub(crate) exit_code: u8,
+    #[serde(default)]
+    pub(crate) oom_killed: bool,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) error: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) finished_at: Timestamp,
+}
+
+impl Run {
+    pub(crate) fn of(container: &Container, pid: u32, started_at: Timestamp) -> Self {
+        Self {
+            pid,
+            started_at,
+            name: container.name.clone(),
+            image: container.request.image.clone(),
+            args: container.args.clone(),
+            created: container.created,
+            labels: container.request.labels.clone(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        State {
+            status: Status::Running,
+            pid: i32::try_from(self.pid).ok(),
+            started_at: Some(self.started_at),
+            ..State::default()
+        }
+    }
+
+    pub(crate) fn into_summary(self, id: ContainerId) -> Summary {
+        let state = self.state();
+        let Self { name, image, args, created, labels, .. } = self;
+        Summary { id, name, image, args, created, labels, state }
+    }
+}
+
+impl Exit {
+    /// The end of a run whose monitor died: nobody was there to see how.
+    pub(crate) fn unseen(error: &str, started_at: Option<Timestamp>, finished_at: Timestamp) -> Self {
+        Self { exit_code: 137, oom_killed: false, error: error.to_owned(), started_at, finished_at }
+    }
+
+    /// A run that came to nothing.
+    pub(crate) fn failed(exit_code: u8, error: String) -> Self {
+        Self { exit_code, oom_killed: false, error, started_at: None, finished_at: Timestamp::now() }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        State {
+            status: Status::Exited,
+            pid: None,
+            exit_code: i32::from(self.exit_code),
+            oom_killed: self.oom_killed,
+            error: self.error.clone(),
+            started_at: self.started_at,
+            finished_at: Some(self.finished_at),
+        }
+    }
+}
+
+impl Container {
+    /// Returns the container as `ps` shows it, in this state.
+    pub fn summary(self, state: State) -> Summary {
+        let Self { id, name, created, args, request, .. } = self;
+        Summary { id, name, image: request.image, args, created, labels: request.labels, state }
+    }
+}
+
+/// Reads a file of ours; `None` when there is none.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) => {
+            return Err(error).call(|| format!("open({path:?})")).doing(|| format!("read {}", path.display()));
+        }
+    };
+    serde_json::from_slice(&bytes).map(Some).doing(|| format!("understand {}: it is damaged", path.display()))
+}
+
+/// Writes a file of ours.
+pub(crate) fn write<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<(), Error> {
+    let mut bytes = serde_json::to_vec(value).doing(|| format!("write {}", path.display()))?;
+    bytes.push(b'\n');
+    replace(path, &bytes, durability).doing(|| format!("write {}", path.display()))
+}
+
+/// Reads the record of a container.
+pub(crate) fn container(layout: &Layout, id: &ContainerId) -> Result<Option<Container>, Error> {
+    read(&layout.record(id))
+}

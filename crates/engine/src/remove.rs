@@ -1,0 +1,122 @@
+//! The end of a container: its record, its changes, its name, the volumes that were its own.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use sys::Calling;
+use trace::{Explain, Step, quote};
+
+use crate::error::Doing;
+use crate::layout::{Layout, SOCKET};
+use crate::ledger::{self, Owner};
+use crate::{Container, ContainerId, ContainerName, Engine, Error, RemoveOptions, Signal};
+
+impl Engine {
+    /// Removes a container; with `force` it is killed first if it runs. Content when it is gone already.
+    pub fn remove(&self, container: &Container, options: RemoveOptions) -> Result<(), Error> {
+        self.sweep()?;
+        let layout = self.layout();
+        if ledger::owner(layout, &container.id)? == Owner::Living {
+            if !options.force {
+                return Err(Error::Running(container.name.to_string()));
+            }
+            self.end(container, Signal::KILL)?;
+        }
+        // From here on nobody can start it.
+        let Some(claim) = ledger::claim(layout, &container.id, self.recorder())? else {
+            return Err(Error::Running(container.name.to_string()));
+        };
+        self.recorder().record(&RemoveStep { layout, container });
+        let volumes: &[ContainerName] = if options.volumes { &container.anonymous_volumes } else { &[] };
+        remove_files(layout, &container.id, Some(&container.name), volumes)?;
+        remove_run(layout, &container.id)?;
+        drop(claim);
+        Ok(())
+    }
+
+    /// Removes all containers that do not run; returns them.
+    pub fn prune(&self) -> Result<Vec<Container>, Error> {
+        let mut removed = Vec::new();
+        for id in ledger::identifiers(&self.layout().containers())? {
+            let Some(container) = crate::records::container(self.layout(), &id)? else { continue };
+            match self.remove(&container, RemoveOptions::default()) {
+                Ok(()) => removed.push(container),
+                Err(Error::Running(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// Removes what a container has on the disk. The name goes first: what is half removed can be called no more.
+pub(crate) fn remove_files(
+    layout: &Layout,
+    id: &ContainerId,
+    name: Option<&ContainerName>,
+    volumes: &[ContainerName],
+) -> Result<(), Error> {
+    match name {
+        Some(name) => unlink(&layout.name(name)).doing(|| format!("give the name {name} back"))?,
+        None => forget_names_of(layout, id)?,
+    }
+    for volume in volumes {
+        remove_tree(&layout.volumes().join(volume.as_str())).doing(|| format!("remove volume {volume}"))?;
+    }
+    remove_tree(&layout.container(id)).doing(|| format!("remove the files of container {}", id.short()))
+}
+
+/// Removes the names of a container whose record is gone.
+fn forget_names_of(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
+    let Ok(names) = std::fs::read_dir(layout.names()) else { return Ok(()) };
+    for name in names.flatten() {
+        let target = std::fs::read_link(name.path()).unwrap_or_default();
+        if target.file_name().is_some_and(|file| file == id.as_str()) {
+            unlink(&name.path()).doing(|| "give a container's name back")?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a run's directory, the lock last: while it is there, what remains can be found.
+pub(crate) fn remove_run(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
+    let run = layout.run(id);
+    let doing = || format!("close the run of container {}", id.short());
+    for name in ["state.json", "config.json", "rootfs", SOCKET, "hostname", "hosts", "resolv.conf", "lock"] {
+        unlink(&run.join(name)).doing(doing)?;
+    }
+    match std::fs::remove_dir(&run) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        // Half written files of a process that died.
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => remove_tree(&run).doing(doing),
+        answer => answer.call(|| format!("rmdir({run:?})")).doing(doing),
+    }
+}
+
+fn unlink(path: &Path) -> sys::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        answer => answer.call(|| format!("unlink({path:?})")),
+    }
+}
+
+fn remove_tree(path: &Path) -> sys::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        answer => answer.call(|| format!("unlinkat({path:?})")),
+    }
+}
+
+struct RemoveStep<'a> {
+    layout: &'a Layout,
+    container: &'a Container,
+}
+
+impl Explain for RemoveStep<'_> {
+    fn explain(&self) -> Step {
+        let (directory, name) = (self.layout.container(&self.container.id), self.layout.name(&self.container.name));
+        let (directory, name) = (directory.to_string_lossy(), name.to_string_lossy());
+        let words = format!("remove container {}: its name, record, changes and log", self.container.name);
+        Step::host(words, format!("rm -rf {} {}", quote(&name), quote(&directory)))
+    }
+}

@@ -1,0 +1,162 @@
+//! `stop`, `kill`, `wait` and `attach`: what is asked of a container that runs.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use sys::event::{EventFlags, Poller};
+use trace::Step;
+
+use crate::client::{self, Connection};
+use crate::error::Doing;
+use crate::wire::Wishes;
+use crate::{AttachOptions, AttachOutcome, Container, Engine, Error, Signal, Status, StopOptions};
+
+/// How long a container is given to end where nothing is said, as in Docker.
+const GRACE: u32 = 10;
+
+/// A container that is being stopped.
+#[derive(Debug)]
+struct Stopping<'a> {
+    container: &'a Container,
+    connection: Connection,
+    signal: Signal,
+    /// When it is killed.
+    deadline: Option<Instant>,
+}
+
+impl Engine {
+    /// Stops several containers at the same time; the answers come in their order. One that does not run is content.
+    pub fn stop(&self, containers: &[Container], options: StopOptions) -> Vec<Result<(), Error>> {
+        let begin = |container| self.begin_stop(container, options);
+        let mut begun: Vec<Result<Option<Stopping<'_>>, Error>> = containers.iter().map(begin).collect();
+        let waiting: Vec<&mut Stopping<'_>> =
+            begun.iter_mut().filter_map(|begun| begun.as_mut().ok()?.as_mut()).collect();
+        let waited = self.wait_for_all(waiting);
+        if let Err(error) = waited {
+            begun.push(Err(error));
+        }
+        begun.into_iter().map(|begun| begun.map(drop)).collect()
+    }
+
+    fn begin_stop<'a>(&self, container: &'a Container, options: StopOptions) -> Result<Option<Stopping<'a>>, Error> {
+        self.sweep()?;
+        let Some(connection) = client::connect(self.layout(), &container.id, Wishes::default())? else {
+            return Ok(None);
+        };
+        let signal = match options.signal.or(container.request.stop_signal) {
+            Some(signal) => signal,
+            None => self.stop_signal_of_image(container).unwrap_or(Signal::TERM),
+        };
+        let seconds = options.timeout.or(container.request.stop_timeout).unwrap_or(GRACE);
+        let deadline = Instant::now().checked_add(Duration::from_secs(seconds.into()));
+        let stopping = Stopping { container, connection, signal, deadline };
+        self.signal(&stopping, signal)?;
+        Ok(Some(stopping))
+    }
+
+    fn stop_signal_of_image(&self, container: &Container) -> Option<Signal> {
+        let image = self.store().images().load(&container.image_id).ok()?;
+        image.config.config().as_ref()?.stop_signal().as_ref()?.parse().ok()
+    }
+
+    fn signal(&self, stopping: &Stopping<'_>, signal: Signal) -> Result<(), Error> {
+        let name = &stopping.container.name;
+        self.recorder().record(&signal_step(stopping.container, signal));
+        match sys::process::pidfd_send_signal(&stopping.connection.process, signal.number()) {
+            // It has just ended.
+            Err(error) if error.errno() == sys::Errno::SRCH => Ok(()),
+            sent => sent.doing(|| format!("send {signal} to container {name}")),
+        }
+    }
+
+    /// Waits until all have ended, and kills each whose time is over.
+    fn wait_for_all(&self, mut waiting: Vec<&mut Stopping<'_>>) -> Result<(), Error> {
+        let doing = || "wait for the containers to end";
+        let poller = Poller::new().doing(doing)?;
+        for (token, stopping) in (0..).zip(&waiting) {
+            poller.add(&stopping.connection.socket, token, EventFlags::IN).doing(doing)?;
+        }
+        let mut left = waiting.len();
+        while left > 0 {
+            let next = waiting.iter().filter_map(|stopping| stopping.deadline).min();
+            let patience = next.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            for event in poller.wait(patience).doing(doing)? {
+                let Some(stopping) = usize::try_from(event.token).ok().and_then(|at| waiting.get_mut(at)) else {
+                    continue;
+                };
+                // The monitor says that all is cleared away, or it has died, and then the next sweep does it.
+                client::wait_for_end(&stopping.connection.socket)?;
+                poller.remove(stopping.connection.socket.as_fd()).doing(doing)?;
+                stopping.deadline = None;
+                left -= 1;
+            }
+            let now = Instant::now();
+            for stopping in waiting.iter_mut().filter(|stopping| stopping.deadline.is_some_and(|at| at <= now)) {
+                stopping.deadline = None;
+                self.signal(stopping, Signal::KILL)?;
+            }
+        }
+        self.sweep()
+    }
+
+    /// Ends a container by a signal, and returns when all of its run is cleared away.
+    pub(crate) fn end(&self, container: &Container, signal: Signal) -> Result<(), Error> {
+        let Some(connection) = client::connect(self.layout(), &container.id, Wishes::default())? else {
+            return self.sweep();
+        };
+        let mut stopping = Stopping { container, connection, signal, deadline: None };
+        self.signal(&stopping, stopping.signal)?;
+        self.wait_for_all(vec![&mut stopping])
+    }
+
+    /// Sends a signal to a container's command.
+    pub fn kill(&self, container: &Container, signal: Signal) -> Result<(), Error> {
+        self.sweep()?;
+        let connection = self.connect(container, Wishes::default())?;
+        let stopping = Stopping { container, connection, signal, deadline: None };
+        self.signal(&stopping, signal)?;
+        // As in Docker, a container that was killed is gone when the command returns.
+        if signal == Signal::KILL { client::wait_for_end(&stopping.connection.socket).map(drop) } else { Ok(()) }
+    }
+
+    /// Waits for a container to end and returns its status; that of the last run where it does not run.
+    pub fn wait(&self, container: &Container) -> Result<u8, Error> {
+        self.sweep()?;
+        if let Some(connection) = client::connect(self.layout(), &container.id, Wishes::default())?
+            && let Some(code) = client::wait_for_end(&connection.socket)?
+        {
+            return Ok(code);
+        }
+        self.sweep()?;
+        let state = self.state(container)?;
+        Ok(u8::try_from(state.exit_code).unwrap_or(u8::MAX))
+    }
+
+    /// Attaches to a running container.
+    pub fn attach(&self, container: &Container, options: &AttachOptions) -> Result<AttachOutcome, Error> {
+        self.sweep()?;
+        if container.request.tty && options.stdin && !sys::pty::is_terminal(std::io::stdin()) {
+            return Err(Error::NotATerminal);
+        }
+        let signals = client::take_signals(options, container.request.tty)?;
+        let stdin = options.stdin && container.request.open_stdin;
+        let connection = self.connect(container, Wishes { stdin, output: options.output, news: false })?;
+        self.stay(container, connection, options, signals)
+    }
+
+    fn connect(&self, container: &Container, wishes: Wishes) -> Result<Connection, Error> {
+        let not_running = || Error::NotRunning(container.name.to_string());
+        if self.state(container)?.status != Status::Running {
+            return Err(not_running());
+        }
+        client::connect(self.layout(), &container.id, wishes)?.ok_or_else(not_running)
+    }
+}
+
+fn signal_step(container: &Container, signal: Signal) -> Step {
+    let number = signal.number();
+    Step::host(
+        format!("send {signal} to the first process of container {}", container.name),
+        format!("kill -{number} PID"),
+    )
+}
