@@ -10,7 +10,7 @@ use crate::host::{KILLED, Sandbox, resources, run, spin, start, start_and_meet, 
 
 #[test]
 fn two_busy_processes_share_half_a_cpu() {
-    let sandbox = Sandbox::new("cpu");
+    let sandbox = Sandbox::favoured("cpu");
     let cgroup = sandbox.create("web", r#"{"cpu": {"quota": 50000, "period": 100000}}"#);
     let children = [start_and_meet(&cgroup, spin), start_and_meet(&cgroup, spin)];
     // A measure may begin and end anywhere in a period of 0.1 s, so it takes many.
@@ -85,7 +85,7 @@ fn forks_end_at_the_limit_of_processes() {
 
 #[test]
 fn limits_are_changed_while_processes_run() {
-    let sandbox = Sandbox::new("update");
+    let sandbox = Sandbox::favoured("update");
     let cgroup = sandbox.create(
         "web",
         r#"{"memory": {"limit": 16777216, "swap": 16777216}, "cpu": {"quota": 20000, "period": 100000}, "pids": {"limit": 10}}"#,
