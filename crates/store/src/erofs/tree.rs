@@ -19,7 +19,7 @@ impl InodeId {
 
 /// What a tree is grown from, layer by layer, and asked about by path.
 ///
-/// ```
+/// ```no_run
 /// use store::erofs::Tree;
 ///
 /// let mut tree = Tree::new();

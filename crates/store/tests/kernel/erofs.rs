@@ -1,15 +1,20 @@
 //! Indexes as the kernel sees them: mounted, and compared with what GNU tar unpacks, name by name.
 //!
-//! GNU tar is the judge, not `fsck.erofs`: Debian 12's erofs-utils 1.5 knows neither blocks of 512 bytes nor `--tar=i`.
+//! GNU tar is the judge, not `fsck.erofs`: Debian 12's erofs-utils 1.5 knows neither blocks of 512 bytes nor `--tar=i`, and
+//! 1.8.6 crashes when such a file system has a checksum (it subtracts 1024 from the block size), which the kernel takes
+//! well. With the checksum's feature bit cleared 1.8.6 finds no fault in the index of a Debian root.
+//!
 //! The mounts are never attached to a directory, so that there is nothing to clean up.
 
 mod mounted;
 mod source;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
@@ -49,6 +54,12 @@ fn nasty(options: &[&str]) {
     let tar = bench.path("layer.tar");
     source::pack(&root, &tar, options);
     bench.assert_like_unpacked(&tar);
+    if options.contains(&"--xattrs") {
+        let found = list(&bench.mount(&[tar]).root());
+        let names = found.values().flat_map(|facts| facts.xattrs.keys());
+        let names: BTreeSet<_> = names.map(|name| String::from_utf8_lossy(name)).collect();
+        assert_eq!(names.len(), 8, "{names:?}");
+    }
 }
 
 #[test]
@@ -71,7 +82,7 @@ fn older_sparse_formats_look_as_if_unpacked() {
 fn an_ustar_archive_looks_as_if_unpacked() {
     let bench = Bench::new();
     let root = bench.path("source");
-    let deep = root.join("a".repeat(80)).join("b".repeat(80));
+    let deep = root.join("a".repeat(70)).join("b".repeat(70));
     fs::create_dir_all(&deep).unwrap();
     fs::write(deep.join("c".repeat(90)), b"beyond the name field").unwrap();
     let tar = bench.path("layer.tar");
@@ -89,7 +100,7 @@ fn an_archive_of_bsdtar_looks_as_if_unpacked() {
     source::make(&root);
     fs::remove_file(root.join("hole-huge")).unwrap();
     let tar = bench.path("layer.tar");
-    run(std::process::Command::new("bsdtar").args(["--format=pax", "-cf"]).arg(&tar).arg("-C").arg(&root).arg("."));
+    run(Command::new("bsdtar").args(["--format=pax", "-cf"]).arg(&tar).arg("-C").arg(&root).arg("."));
     bench.assert_like_unpacked(&tar);
 }
 
@@ -100,7 +111,12 @@ fn twenty_thousand_small_files_look_as_if_unpacked() {
     let mut builder = Builder::new(File::create(&tar).unwrap());
     for number in 0..20_000_u32 {
         let data = number.to_string().repeat(number as usize % 300);
-        append(&mut builder, EntryType::Regular, &format!("./{}/{}/{number}", number % 13, number % 997), data.as_bytes());
+        append(
+            &mut builder,
+            EntryType::Regular,
+            &format!("./{}/{}/{number}", number % 13, number % 97),
+            data.as_bytes(),
+        );
     }
     builder.into_inner().unwrap();
     let unpacked = bench.path("unpacked");
@@ -132,8 +148,8 @@ fn twenty_thousand_names_in_one_directory_are_all_found() {
     for number in 0..20_000 {
         assert!(fs::symlink_metadata(root.join(name(number))).is_ok(), "{}", name(number));
     }
-    for absent in ["d/0", "d/zzz", "d/ffffffffy", "d/.", "d/..x"] {
-        assert_eq!(root.join(absent).exists(), absent == "d/.", "{absent}");
+    for absent in ["d/-", "d/zzz", "d/ffffffffy", "d/..x", "d/1"] {
+        assert!(!root.join(absent).exists(), "{absent}");
     }
 }
 
@@ -210,6 +226,12 @@ fn layers_merge_as_if_unpacked_one_over_the_other() {
         }
         builder.into_inner().unwrap();
         hide(&unpacked, members.iter().map(|(_, path, _)| *path));
+        // GNU tar does not put a file where a directory with something in it is.
+        for (_, path, _) in members.iter().filter(|(kind, ..)| *kind == EntryType::Regular) {
+            if unpacked.join(path).is_dir() {
+                fs::remove_dir_all(unpacked.join(path)).unwrap();
+            }
+        }
         unpack(&tar, &unpacked);
         tars.push(tar);
     }
@@ -240,6 +262,36 @@ fn hide<'a>(root: &Path, paths: impl Iterator<Item = &'a str>) {
 }
 
 #[test]
+fn what_an_image_says_in_overlays_words_is_shown_and_not_obeyed() {
+    let bench = Bench::new();
+    let tar = bench.path("layer.tar");
+    let mut builder = Builder::new(File::create(&tar).unwrap());
+    append(&mut builder, EntryType::Directory, "secret/", b"");
+    append(&mut builder, EntryType::Regular, "secret/file", b"");
+    let words = [("trusted.overlay.redirect", b"/secret".as_slice()), ("trusted.overlay.opaque", b"y")];
+    builder
+        .append_pax_extensions(
+            words
+                .map(|(name, value)| (format!("SCHILY.xattr.{name}"), value))
+                .iter()
+                .map(|(name, value)| (name.as_str(), *value)),
+        )
+        .unwrap();
+    append(&mut builder, EntryType::Directory, "open/", b"");
+    append(&mut builder, EntryType::Regular, "open/own", b"");
+    builder.into_inner().unwrap();
+    let mounted = bench.mount(&[tar]);
+    let overlay = mounted.overlay(bench.directory.path());
+    let open = mounted::list(&overlay.root());
+    assert_eq!(open.keys().filter(|path| path.starts_with("open")).count(), 2, "{open:?}");
+    let found = &open[Path::new("open")].xattrs;
+    assert_eq!(found.len(), 2, "{found:?}");
+    for (name, value) in words {
+        assert_eq!(found[name.as_bytes()], value, "{name}");
+    }
+}
+
+#[test]
 fn a_debian_root_looks_as_if_unpacked() {
     let bench = Bench::new();
     let tar = debian();
@@ -261,7 +313,7 @@ fn debian() -> PathBuf {
     fs::create_dir_all(&cache).unwrap();
     let work = tempfile::tempdir_in(&cache).unwrap();
     let root = work.path().join("root");
-    run(std::process::Command::new("debootstrap").args(["--variant=minbase", "bookworm"]).arg(&root));
+    run(Command::new("debootstrap").args(["--variant=minbase", "bookworm"]).arg(&root));
     let made = work.path().join("tar");
     source::pack(&root, &made, &["--format=posix"]);
     fs::rename(made, &tar).unwrap();

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hasher};
 use std::io::Read;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -35,6 +35,17 @@ impl Mounted {
             context = context.path_option("device", tar).unwrap();
         }
         Self { mount: context.mount(MountAttrFlags::MOUNT_ATTR_RDONLY).unwrap() }
+    }
+
+    /// Stacks an overlay on it, as a container's root is stacked.
+    pub(super) fn overlay(&self, directory: &Path) -> Self {
+        let (upper, work) = (directory.join("upper"), directory.join("work"));
+        fs::create_dir(&upper).unwrap();
+        fs::create_dir(&work).unwrap();
+        let context = Filesystem::open("overlay").unwrap();
+        let context = context.descriptor("lowerdir+", self.mount.as_fd()).unwrap();
+        let context = context.path_option("upperdir", &upper).unwrap().path_option("workdir", &work).unwrap();
+        Self { mount: context.mount(MountAttrFlags::empty()).unwrap() }
     }
 
     pub(super) fn root(&self) -> PathBuf {
@@ -79,8 +90,8 @@ pub(super) fn list(root: &Path) -> Listing {
 }
 
 fn facts(root: &Path, path: &Path, first: &mut BTreeMap<u64, PathBuf>) -> Facts {
-    let whole = root.join(path).join(if path.as_os_str().is_empty() { "." } else { "" });
-    let whole = if path.as_os_str().is_empty() { whole } else { root.join(path) };
+    // The root itself is reached by a link.
+    let whole = root.join(if path.as_os_str().is_empty() { Path::new(".") } else { path });
     let stat = fs::symlink_metadata(&whole).unwrap();
     let is_device = matches!(stat.mode() & 0o170_000, 0o020_000 | 0o060_000);
     Facts {
@@ -122,14 +133,12 @@ fn xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
 /// Has GNU tar unpack an archive.
 pub(super) fn unpack(tar: &Path, directory: &Path) {
     fs::create_dir_all(directory).unwrap();
-    run(
-        Command::new("tar")
-            .args(["--extract", "--preserve-permissions", "--same-owner", "--numeric-owner", "--delay-directory-restore"])
-            .args(["--xattrs", "--xattrs-include=*", "--exclude=.wh.*", "--file"])
-            .arg(tar)
-            .arg("--directory")
-            .arg(directory),
-    );
+    run(Command::new("tar")
+        .args(["--extract", "--preserve-permissions", "--same-owner", "--numeric-owner", "--delay-directory-restore"])
+        .args(["--xattrs", "--xattrs-include=*", "--exclude=.wh.*", "--file"])
+        .arg(tar)
+        .arg("--directory")
+        .arg(directory));
 }
 
 pub(super) fn run(command: &mut Command) {

@@ -138,5 +138,11 @@ fn times(root: &Path) {
 
 /// Packs a tree with GNU tar.
 pub(super) fn pack(root: &Path, tar: &Path, options: &[&str]) {
-    run(Command::new("tar").args(["--create", "--numeric-owner", "--file"]).arg(tar).args(options).arg("-C").arg(root).arg("."));
+    run(Command::new("tar")
+        .args(["--create", "--numeric-owner", "--file"])
+        .arg(tar)
+        .args(options)
+        .arg("-C")
+        .arg(root)
+        .arg("."));
 }
