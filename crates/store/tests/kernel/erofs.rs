@@ -176,6 +176,43 @@ fn a_file_beyond_four_gigabytes_is_read_to_its_end() {
 }
 
 #[test]
+fn pieces_of_sparse_files_off_the_block_grid_are_read_from_the_index() {
+    let bench = Bench::new();
+    let tar = bench.path("layer.tar");
+    let mut builder = Builder::new(File::create(&tar).unwrap());
+    let sparse = |builder: &mut Builder<File>, path: &str, size: u64, pieces: &[(u64, &[u8])]| {
+        let map: Vec<_> = pieces.iter().map(|(at, data)| format!("{at},{}", data.len())).collect();
+        let (size, map) = (size.to_string(), map.join(","));
+        let records = [("GNU.sparse.size", size.as_bytes()), ("GNU.sparse.map", map.as_bytes())];
+        builder.append_pax_extensions(records).unwrap();
+        append(
+            builder,
+            EntryType::Regular,
+            path,
+            &pieces.iter().flat_map(|(_, data)| *data).copied().collect::<Vec<_>>(),
+        );
+    };
+    let small: [(u64, &[u8]); 4] = [(10, b"ten"), (600, &[7; 2000]), (4096, &[8; 1024]), (9990, b"end")];
+    sparse(&mut builder, "small", 10_000, &small);
+    sparse(&mut builder, "huge", 1 << 40, &[((1 << 39) + 4096, &[9; 4096]), ((1 << 40) - 5, b"at it")]);
+    builder.into_inner().unwrap();
+    let mounted = bench.mount(&[tar]);
+    let mut expected = vec![0; 10_000];
+    for (at, data) in small {
+        let at = usize::try_from(at).unwrap();
+        expected[at..at + data.len()].copy_from_slice(data);
+    }
+    assert!(fs::read(mounted.root().join("small")).unwrap() == expected);
+    let huge = File::open(mounted.root().join("huge")).unwrap();
+    assert_eq!(huge.metadata().unwrap().len(), 1 << 40);
+    let mut bytes = vec![1; 8192];
+    huge.read_exact_at(&mut bytes, (1 << 39) + 2048).unwrap();
+    assert!(bytes[..2048] == [0; 2048] && bytes[2048..6144] == [9; 4096] && bytes[6144..] == [0; 2048]);
+    huge.read_exact_at(&mut bytes[..10], (1 << 40) - 10).unwrap();
+    assert_eq!(&bytes[..10], b"\0\0\0\0\0at it");
+}
+
+#[test]
 fn layers_merge_as_if_unpacked_one_over_the_other() {
     let bench = Bench::new();
     let layers: [&[(EntryType, &str, &[u8])]; 4] = [
