@@ -1,8 +1,9 @@
 //! What a seccomp filter does, found out in three independent ways: by interpreting the program ([`interpret`]), by reading
-//! the list naively ([`expected`]), and by asking libseccomp for its own program ([`libseccomp`]).
+//! the list naively ([`Reading`]), and by asking libseccomp for its own program ([`libseccomp`]).
 
 #![allow(clippy::unwrap_used, reason = "called by tests alone, where a panic is the report")]
 
+mod agree;
 pub mod libseccomp;
 mod list;
 
@@ -10,7 +11,8 @@ use std::fmt;
 
 use sys::seccomp::{Instruction, MAX_INSTRUCTIONS};
 
-pub use list::{Numbers, expected};
+pub use agree::{assert_agrees, assert_same, assert_same_as_libseccomp};
+pub use list::{Numbers, Reading};
 
 /// One system call as a filter sees it: `struct seccomp_data` without the instruction pointer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! The default seccomp list: that its filter does what it says, as libseccomp's does, and costs less.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::collections::HashSet;
 
 use engine::spec::seccomp::{default_profile_for, parse_profile};

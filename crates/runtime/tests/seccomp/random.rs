@@ -101,6 +101,6 @@ proptest! {
 
     #[test]
     fn any_list_with_one_meaning_is_compiled_to_what_libseccomp_makes_of_it(list in plain_lists()) {
-        assert_same_as_libseccomp(&list, &["ioctl", "prctl", "openat", "personality"]);
+        assert_same_as_libseccomp(&list);
     }
 }

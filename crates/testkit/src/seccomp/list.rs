@@ -14,69 +14,101 @@ const ENOSYS: u32 = 0x0005_0000 | 38;
 /// How a name becomes a number on an architecture.
 pub type Numbers<'a> = &'a dyn Fn(&str, Arch) -> Option<u32>;
 
-/// Returns the filter's answer that the list asks for, on a kernel of the architecture `native`.
-pub fn expected(list: &LinuxSeccomp, native: Arch, numbers: Numbers<'_>, call: &Call) -> u32 {
-    let default = list.default_action().as_u32(list.default_errno_ret());
-    let mut listed: Vec<Arch> = list.architectures().iter().flatten().copied().collect();
-    listed.extend([native]);
-    let x32 = call.architecture == X86_64 && call.number >= X32_BIT;
-    let Some(arch) = listed
-        .iter()
-        .map(|&arch| if arch == Arch::ScmpArchNative { native } else { arch })
-        .find(|&arch| if x32 { arch == Arch::ScmpArchX32 } else { arch as u32 == call.architecture })
-    else {
-        let skipped = x32 && call.number == u32::MAX && listed.contains(&Arch::ScmpArchX86_64);
-        return if skipped { default } else { KILL_THREAD };
-    };
-    named(list, arch, numbers, call).unwrap_or_else(|| unnamed(list, default, arch, numbers, call))
+/// A list as it reads on a machine: each name looked up once.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    native: Arch,
+    default: u32,
+    architectures: Vec<(Arch, Vec<Line<'a>>)>,
 }
 
-/// Returns what the rules that name the call say, if one of them applies.
-fn named(list: &LinuxSeccomp, arch: Arch, numbers: Numbers<'_>, call: &Call) -> Option<u32> {
-    let default = list.default_action().as_u32(list.default_errno_ret());
-    let mut first_match = None;
-    let mut is_named = false;
-    for rule in list.syscalls().iter().flatten() {
-        let action = rule.action().as_u32(rule.errno_ret());
-        if action == default {
-            continue;
-        }
-        let arguments = rule.args().as_deref().unwrap_or_default();
-        for name in rule.names() {
-            if numbers(name, arch) == Some(call.number) {
+/// One name of one rule, on one architecture.
+#[derive(Debug)]
+struct Line<'a> {
+    rule: &'a LinuxSyscall,
+    number: Option<u32>,
+    /// The call that leads to it among others, and the first argument that does.
+    shared: Option<(u32, u64, u64)>,
+}
+
+impl<'a> Reading<'a> {
+    /// Reads a list, on a kernel of the architecture `native`.
+    pub fn new(list: &'a LinuxSeccomp, native: Arch, numbers: Numbers<'_>) -> Self {
+        let listed = list.architectures().iter().flatten().copied().chain([native]);
+        let listed = listed.map(|arch| if arch == Arch::ScmpArchNative { native } else { arch });
+        let architectures = listed.map(|arch| (arch, lines(list, arch, numbers))).collect();
+        Self { native, default: list.default_action().as_u32(list.default_errno_ret()), architectures }
+    }
+
+    /// Returns the filter's answer that the list asks for.
+    pub fn expected(&self, call: &Call) -> u32 {
+        let x32 = call.architecture == X86_64 && call.number >= X32_BIT;
+        let listed = |wanted: u32| self.architectures.iter().find(|(arch, _)| *arch as u32 == wanted);
+        let Some((arch, lines)) = listed(if x32 { Arch::ScmpArchX32 as u32 } else { call.architecture }) else {
+            let skipped = x32 && call.number == u32::MAX && listed(X86_64).is_some();
+            return if skipped { self.default } else { KILL_THREAD };
+        };
+        self.named(*arch, lines, call).unwrap_or_else(|| self.unnamed(*arch, lines, call))
+    }
+
+    /// Returns the architectures of the list, the native one among them.
+    pub fn architectures(&self) -> impl Iterator<Item = Arch> + '_ {
+        self.architectures.iter().map(|(arch, _)| *arch).chain([self.native])
+    }
+
+    /// Returns what the rules that name the call say, if one of them applies.
+    fn named(&self, arch: Arch, lines: &[Line<'_>], call: &Call) -> Option<u32> {
+        let mut first_match = None;
+        let mut is_named = false;
+        for line in lines {
+            let action = line.rule.action().as_u32(line.rule.errno_ret());
+            let arguments = line.rule.args().as_deref().unwrap_or_default();
+            if action == self.default {
+                continue;
+            } else if line.number == Some(call.number) {
                 is_named = true;
                 if arguments.is_empty() {
                     return Some(action);
                 }
-                if applies(rule, arch, call) {
+                if applies(line.rule, arch, call) {
                     first_match.get_or_insert(action);
                 }
-            } else if let Some((entry, subcall)) = shared(name, arch) {
+            } else if let Some((entry, mask, subcall)) = line.shared {
                 let allows = matches!(action, 0x7fff_0000 | 0x7ffc_0000);
-                if numbers(entry, arch) == Some(call.number) && (arguments.is_empty() || !allows) {
+                if entry == call.number && (arguments.is_empty() || !allows) {
                     is_named = true;
-                    let mask = if entry == "ipc" { 0xffff } else { argument_mask(arch) };
                     if call.arguments[0] & mask == subcall {
                         first_match.get_or_insert(action);
                     }
                 }
             }
         }
+        first_match.or(is_named.then_some(self.default))
     }
-    first_match.or(is_named.then_some(default))
+
+    /// Returns what becomes of a call that no rule names.
+    fn unnamed(&self, arch: Arch, lines: &[Line<'_>], call: &Call) -> u32 {
+        let permissive = matches!(self.default >> 16, 0x7fff | 0x7ffc | 0x7ff0);
+        let private = |number: &u32| (0x000f_0000..X32_BIT).contains(number);
+        let highest = lines.iter().filter_map(|line| line.number).filter(|number| !private(number)).max();
+        let s390 = matches!(arch, Arch::ScmpArchS390 | Arch::ScmpArchS390x);
+        match highest {
+            Some(highest) if !permissive && (call.number > highest || s390 && call.number == 0) => ENOSYS,
+            _ => self.default,
+        }
+    }
 }
 
-/// Returns what becomes of a call that no rule names.
-fn unnamed(list: &LinuxSeccomp, default: u32, arch: Arch, numbers: Numbers<'_>, call: &Call) -> u32 {
-    let permissive = matches!(default >> 16, 0x7fff | 0x7ffc | 0x7ff0);
-    let names = list.syscalls().iter().flatten().flat_map(LinuxSyscall::names);
-    let private = |number: &u32| (0x000f_0000..X32_BIT).contains(number);
-    let highest = names.filter_map(|name| numbers(name, arch)).filter(|number| !private(number)).max();
-    let s390 = matches!(arch, Arch::ScmpArchS390 | Arch::ScmpArchS390x);
-    match highest {
-        Some(highest) if !permissive && (call.number > highest || s390 && call.number == 0) => ENOSYS,
-        _ => default,
-    }
+fn lines<'a>(list: &'a LinuxSeccomp, arch: Arch, numbers: Numbers<'_>) -> Vec<Line<'a>> {
+    let named = list.syscalls().iter().flatten().flat_map(|rule| rule.names().iter().map(move |name| (rule, name)));
+    let line = |(rule, name): (&'a LinuxSyscall, &String)| {
+        let shared = shared(name, arch).and_then(|(entry, subcall)| {
+            let mask = if entry == "ipc" { 0xffff } else { argument_mask(arch) };
+            Some((numbers(entry, arch)?, mask, subcall))
+        });
+        Line { rule, number: numbers(name, arch), shared }
+    };
+    named.map(line).collect()
 }
 
 fn applies(rule: &LinuxSyscall, arch: Arch, call: &Call) -> bool {

@@ -26,17 +26,17 @@ pub(super) fn plan(
         Some(own) => ranges.add_architecture(graph, rules, own, 0)?,
         None => ranges.push(0, bad),
     }
+    let mut beyond = None;
     if let Some(x32) = x32 {
-        // A search of its own, hung into the other as one range: its calls are rare, and cost the others no test each.
         let mut own = Ranges::default();
         own.add_architecture(graph, rules, x32, X32_BIT)?;
-        ranges.push(X32_BIT, graph.search(&own.0));
+        beyond = Some((X32_BIT, graph.search(&own.0, None)));
     } else if audit == oci::runtime::Arch::ScmpArchX86_64 as u32 {
         ranges.push(X32_BIT, bad);
         // A tracer skips a call by making it number -1, which the filter sees; it is a call of no architecture.
         ranges.push(u32::MAX, graph.end(rules.default));
     }
-    Ok(graph.search(&ranges.0))
+    Ok(graph.search(&ranges.0, beyond))
 }
 
 /// Where each range begins, and what becomes of its calls.

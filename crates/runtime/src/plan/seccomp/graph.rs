@@ -131,8 +131,10 @@ impl Graph {
     /// Returns the node that finds the range in which the call's number lies. Each range is given by its first number.
     ///
     /// A tree over groups, each of which needs one more test: a pair of ranges, or a single number between two ranges
-    /// with the same outcome, as lists are full of.
-    pub(super) fn search(&mut self, ranges: &[(u32, NodeId)]) -> NodeId {
+    /// with the same outcome, as lists are full of. Numbers from `beyond` on have a search of their own, which hangs some
+    /// way down the right edge: so the few calls there cost not much more, and the many calls here little.
+    pub(super) fn search(&mut self, ranges: &[(u32, NodeId)], beyond: Option<(u32, NodeId)>) -> NodeId {
+        const DEPTH: u32 = 2;
         let mut groups = Vec::with_capacity(ranges.len() / 2 + 1);
         let mut rest = ranges;
         while let Some(&(start, first)) = rest.first() {
@@ -146,15 +148,20 @@ impl Graph {
             groups.push((start, node));
             rest = &rest[size..];
         }
-        self.halve(&groups)
+        self.halve(&groups, beyond, DEPTH)
     }
 
-    fn halve(&mut self, groups: &[(u32, NodeId)]) -> NodeId {
-        if let [(_, only)] = groups {
-            return *only;
+    fn halve(&mut self, groups: &[(u32, NodeId)], beyond: Option<(u32, NodeId)>, depth: u32) -> NodeId {
+        match (groups, beyond) {
+            (groups, Some((start, node))) if depth == 0 || groups.len() == 1 => {
+                let here = self.halve(groups, None, 0);
+                return self.ask(NUMBER, Test::AtLeast(start), node, here);
+            }
+            ([(_, only)], _) => return *only,
+            _ => {}
         }
         let (left, right) = groups.split_at(groups.len() / 2);
-        let (yes, no) = (self.halve(right), self.halve(left));
+        let (yes, no) = (self.halve(right, beyond, depth.saturating_sub(1)), self.halve(left, None, 0));
         self.ask(NUMBER, Test::AtLeast(right[0].0), yes, no)
     }
 
