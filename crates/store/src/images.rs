@@ -14,7 +14,7 @@ use crate::error::Doing;
 use crate::layout::parse_name;
 use crate::record::Record;
 use crate::step::apply;
-use crate::{Image, Layer, Layout, Listed, Removed, Store, StoreError, StoreStep, Usage, file};
+use crate::{Image, Layer, Layout, Listed, Removed, Store, StoreError, StoreStep, Usage, file, release};
 
 /// The images of a store. Finding and listing take no lock.
 #[derive(Debug, Clone, Copy)]
@@ -97,12 +97,15 @@ impl<'a> Images<'a> {
         recorder: &Recorder,
     ) -> Result<Removed, StoreError> {
         self.find(asked)?;
-        let _locked = self.store.lock()?;
+        let locked = self.store.lock()?;
         // Looked up again, now that nobody else can change it.
         let (asked, record) = self.find(asked)?;
         let catalogue = self.catalogue()?;
         let (removed, steps) = catalogue::plan_remove(&catalogue, &asked, &record.id, force, users, self.layout())?;
+        let held = release::hold(&steps);
         apply(&steps, recorder)?;
+        drop(locked);
+        release::release(held);
         Ok(removed)
     }
 
@@ -114,9 +117,12 @@ impl<'a> Images<'a> {
         recorder: &Recorder,
     ) -> Result<Removed, StoreError> {
         self.store.sweep(recorder)?;
-        let _locked = self.store.lock()?;
+        let locked = self.store.lock()?;
         let (removed, steps) = catalogue::plan_prune(&self.catalogue()?, all, users, self.layout());
+        let held = release::hold(&steps);
         apply(&steps, recorder)?;
+        drop(locked);
+        release::release(held);
         Ok(removed)
     }
 

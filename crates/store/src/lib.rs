@@ -33,6 +33,7 @@ mod index;
 mod layout;
 pub mod overlay;
 mod record;
+mod release;
 mod removal;
 pub mod snapshot;
 mod step;

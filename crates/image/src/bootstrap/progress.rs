@@ -86,8 +86,9 @@ impl Listener {
 
 fn phase_of(said: &str) -> Option<Phase> {
     Some(match said.split_whitespace().next()? {
-        "Retrieving" | "Checking" => Phase::Retrieving,
-        "Validating" | "Valid" | "Resolving" => Phase::Validating,
+        "Retrieving" => Phase::Retrieving,
+        // Each package is validated when it has come; that is part of retrieving, and the news would change twice for each.
+        "Checking" | "Valid" | "Resolving" => Phase::Validating,
         "Extracting" | "Chosen" => Phase::Extracting,
         "Unpacking" | "Installing" => Phase::Unpacking,
         "Configuring" => Phase::Configuring,
@@ -102,7 +103,7 @@ mod tests {
     #[test]
     fn a_phase_is_told_when_it_begins() {
         let (mut listener, mut news) = (Listener::default(), Vec::new());
-        for line in ["I: Retrieving apt 2.6.1", "I: Retrieving base", "I: Validating apt 2.6.1", "W: odd", ""] {
+        for line in ["I: Retrieving apt 2.6.1", "I: Validating apt 2.6.1", "I: Resolving all", "W: odd", ""] {
             listener.hear(line, &mut |progress| news.push(format!("{progress:?}")));
         }
         assert_eq!(
@@ -110,9 +111,9 @@ mod tests {
             [
                 "Phase(Retrieving)",
                 "Line(\"Retrieving apt 2.6.1\")",
-                "Line(\"Retrieving base\")",
-                "Phase(Validating)",
                 "Line(\"Validating apt 2.6.1\")",
+                "Phase(Validating)",
+                "Line(\"Resolving all\")",
                 "Warning(\"odd\")",
             ]
         );

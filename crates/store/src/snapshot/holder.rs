@@ -1,11 +1,11 @@
 //! Who holds which view, and how another process gets a copy of it.
 //!
 //! ```text
-//! <state>/mounts/<chain, hex>/<pid>      {"pid":4121,"start":8812345,"fd":7}
+//! <state>/mounts/<chain, hex>/<pid>      {"pid":4121,"identity":8812345,"fd":7}
 //! ```
 //!
-//! A record is a hint and not a right: whoever follows it makes sure that the process is the one that wrote it (by its start
-//! time), that the descriptor is an EROFS mount, and that its UUID is that of the index. Whatever fails, the answer is a mount of
+//! A record is a hint and not a right: whoever follows it makes sure that the process is the one that wrote it (by its pidfd's
+//! inode number or its start time), that the descriptor is an EROFS mount, and that its UUID is that of the index. Whatever fails, the answer is a mount of
 //! one's own. Records of the dead are removed by the one who meets them.
 
 use std::fs;
@@ -29,7 +29,7 @@ pub struct Holder {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
     pid: u32,
-    start: u64,
+    identity: u64,
     fd: RawFd,
 }
 
@@ -37,16 +37,19 @@ impl Holder {
     /// Announces that the calling process holds the view `mount` of `chain` and will keep the descriptor open.
     pub fn announce(state: &Path, chain: &ChainId, mount: BorrowedFd<'_>) -> sys::Result<Self> {
         let pid = process::id();
-        let record = Record { pid, start: start_time(pid)?, fd: mount.as_raw_fd() };
+        let record = Record { pid, identity: identity(&process::pidfd_open(pid)?, pid)?, fd: mount.as_raw_fd() };
         let directory = directory(state, chain);
-        for path in [state, &state.join("mounts"), &directory] {
-            file::ensure_directory(path)?;
-        }
         let path = directory.join(pid.to_string());
         // Written beside, as a reader may come at any time; the suffix is no number, so nobody takes it for a record.
         let beside = directory.join(format!("{pid}.new"));
         let text = serde_json::to_string(&record).unwrap_or_default();
-        fs::write(&beside, text).call(|| format!("write({})", beside.display()))?;
+        if fs::write(&beside, &text).is_err() {
+            // The first holder of an image meets no directory yet.
+            for path in [state, &state.join("mounts"), &directory] {
+                file::ensure_directory(path)?;
+            }
+            fs::write(&beside, &text).call(|| format!("write({})", beside.display()))?;
+        }
         file::rename(&beside, &path)?;
         Ok(Self { path })
     }
@@ -91,7 +94,7 @@ fn read(path: &Path) -> Option<Record> {
 fn take_from(record: &Record, uuid: [u8; 16], recorder: &Recorder) -> sys::Result<OwnedFd> {
     let pidfd = process::pidfd_open(record.pid)?;
     // Read after the pidfd was opened: from here on the number cannot come to mean another process.
-    if start_time(record.pid)? != record.start {
+    if identity(&pidfd, record.pid)? != record.identity {
         return Err(sys::Error::new(format!("pidfd_open({})", record.pid), sys::Errno::SRCH));
     }
     let theirs = process::pidfd_getfd(&pidfd, record.fd)?;
@@ -118,7 +121,8 @@ fn folded(uuid: [u8; 16]) -> u64 {
 }
 
 fn forget_if_dead(path: &Path, record: &Record) {
-    if start_time(record.pid).ok() != Some(record.start) {
+    let now = process::pidfd_open(record.pid).and_then(|pidfd| identity(&pidfd, record.pid));
+    if now.ok() != Some(record.identity) {
         let _ = fs::remove_file(path);
     }
 }
@@ -126,6 +130,18 @@ fn forget_if_dead(path: &Path, record: &Record) {
 fn directory(state: &Path, chain: &ChainId) -> PathBuf {
     state.join("mounts").join(chain.digest().hex())
 }
+
+/// Returns a number that no other process has had since boot: the inode of its pidfd (Linux 6.9), or when it started.
+fn identity(pidfd: &OwnedFd, pid: u32) -> sys::Result<u64> {
+    let kind = rustix::fs::fstatfs(pidfd).call(|| "fstatfs(pidfd)")?;
+    if u64::try_from(kind.f_type).is_ok_and(|magic| magic == PIDFS_MAGIC) {
+        return Ok(rustix::fs::fstat(pidfd).call(|| "fstat(pidfd)")?.st_ino);
+    }
+    start_time(pid)
+}
+
+/// What statfs(2) tells of the file system of pidfds (`PID_FS_MAGIC`); before it all of them shared one inode.
+const PIDFS_MAGIC: u64 = 0x5049_4446;
 
 /// Returns when a process started, in clock ticks since boot: field 22 of `/proc/PID/stat`.
 fn start_time(pid: u32) -> sys::Result<u64> {

@@ -116,3 +116,21 @@ fn writers_and_removers_at_once_do_not_meet() {
     });
     assert_eq!(leftovers(&sandbox.store), [] as [&str; 0]);
 }
+
+#[test]
+fn the_space_of_a_removed_image_comes_back_without_being_waited_for() {
+    let disk = Filesystem::open("tmpfs").unwrap().mount(MountAttrFlags::empty()).unwrap();
+    let root = format!("/proc/self/fd/{}/store", std::os::fd::AsRawFd::as_raw_fd(&disk.as_fd()));
+    let store = Store::open(Path::new(&root));
+    add(&store, &[&tar("small", b"1")], &["kept"]).unwrap();
+    let free = || rustix::fs::fstatvfs(&disk).unwrap().f_bfree;
+    let before = free();
+    add(&store, &[&tar("large", &vec![7; 20 << 20])], &["large"]).unwrap();
+    store.images().remove("large", false, &|_| None, &Recorder::silent()).unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while free() < before {
+        assert!(std::time::Instant::now() < deadline, "20 MiB are still taken");
+        std::thread::yield_now();
+    }
+    assert!(rustix::process::waitpid(None, rustix::process::WaitOptions::NOHANG).is_err(), "no child is left");
+}
