@@ -4,6 +4,7 @@
 //! be needless ([`Graph::test`]) or already answered by the tests above it ([`Graph::assume`]).
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use oci::runtime::LinuxSeccompOperator as Operator;
 
@@ -53,7 +54,7 @@ struct Known {
 #[derive(Debug)]
 pub(super) struct Graph {
     nodes: Vec<Node>,
-    known: HashMap<Node, NodeId>,
+    known: HashMap<Node, NodeId, BuildHasherDefault<Mixer>>,
     /// How many nodes below a new test [`Graph::assume`] looks at. Paths may be many more than nodes, so it must end.
     reach: u32,
 }
@@ -61,7 +62,11 @@ pub(super) struct Graph {
 impl Graph {
     /// Makes an empty graph; with a `reach` of zero nothing is copied in order to save tests.
     pub(super) fn new(reach: u32) -> Self {
-        Self { nodes: Vec::with_capacity(512), known: HashMap::with_capacity(512), reach }
+        Self {
+            nodes: Vec::with_capacity(512),
+            known: HashMap::with_capacity_and_hasher(512, BuildHasherDefault::default()),
+            reach,
+        }
     }
 
     pub(super) fn node(&self, id: NodeId) -> Node {
@@ -234,6 +239,37 @@ impl Known {
             Test::Masked { mask, value } if exact => Some(self.low & mask == value),
             _ => None,
         }
+    }
+}
+
+/// A hash for a handful of small integers. The standard one withstands chosen keys, at a cost that a start would feel;
+/// here the worst that a list can choose is a slow start of its own container.
+#[derive(Debug, Default)]
+struct Mixer(u64);
+
+impl Hasher for Mixer {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_isize(&mut self, value: isize) {
+        self.write_u64(value.cast_unsigned() as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
