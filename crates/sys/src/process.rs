@@ -85,7 +85,18 @@ fn clone_with(kinds: &[NamespaceKind], cgroup: Option<BorrowedFd<'_>>, extra: u6
     // SAFETY: `args` is a whole clone_args of the size passed. Without CLONE_VM the child runs on a copy of this stack, so
     // no stack is given; the kernel writes one int to `pidfd`, which lives through the call.
     let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
-    let pid = check(ret, || format!("clone3({}|CLONE_PIDFD)", flag_names(kinds)))?;
+    let pid = match check(ret, || format!("clone3({}|CLONE_PIDFD)", flag_names(kinds))) {
+        // Filters of containers (Docker's, and ours) answer so, since they cannot look at clone3's arguments.
+        Err(error) if error.errno() == Errno::NOSYS && flags == CLONE_PIDFD => {
+            let flags = CLONE_PIDFD | u64::from(exit_signal.unsigned_abs());
+            let (none, pidfd) = (std::ptr::null_mut::<u8>(), &raw mut pidfd);
+            // SAFETY: as above, the child runs on a copy of this stack; for clone(2) the third argument is where the pidfd
+            // goes, and without the flags that use them the others are not looked at.
+            let ret = unsafe { libc::syscall(libc::SYS_clone, flags, none, pidfd, none, none) };
+            check(ret, || "clone(CLONE_PIDFD)")?
+        }
+        answer => answer?,
+    };
     if pid == 0 {
         return Ok(Fork::Child);
     }
@@ -300,6 +311,12 @@ pub fn keep_over_exec(fd: impl AsFd, keep: bool) -> Result<()> {
     rustix::io::fcntl_setfd(fd.as_fd(), flags).call(|| format!("fcntl({}, F_SETFD)", fd.as_fd().as_raw_fd()))
 }
 
+/// Makes another descriptor for what `fd` points at, above the standard ones, closed by an exec.
+pub fn duplicate_above_standard(fd: impl AsFd) -> Result<OwnedFd> {
+    rustix::io::fcntl_dupfd_cloexec(fd.as_fd(), 3)
+        .call(|| format!("fcntl({}, F_DUPFD_CLOEXEC, 3)", fd.as_fd().as_raw_fd()))
+}
+
 /// Takes ownership of a descriptor that was handed over by number, as an argument or by protocol.
 ///
 /// Fails with `EBADF` when no such descriptor is open. Callers name each number once.
@@ -328,6 +345,35 @@ fn null_terminated(strings: &[CString]) -> Vec<*const libc::c_char> {
 pub fn exit(code: i32) -> ! {
     // SAFETY: _exit(2) does not return and touches no memory of ours.
     unsafe { libc::_exit(code) }
+}
+
+/// Returns the process ID of the caller as the procfs at `/proc` counts it: before the root is changed, the host's count.
+pub fn id_in_proc() -> Result<u32> {
+    let link = std::fs::read_link("/proc/self").call(|| "readlink(\"/proc/self\")")?;
+    link.to_str().and_then(|text| text.parse().ok()).ok_or(Errno::INVAL).call(|| "readlink(\"/proc/self\")")
+}
+
+/// The calling process's own directory of procfs, kept open over a change of root.
+///
+/// A container may have another procfs at `/proc`, or something that only looks like one: what is written through this
+/// descriptor reaches the process itself (CVE-2025-52881).
+#[derive(Debug)]
+pub struct OwnProc(OwnedFd);
+
+impl OwnProc {
+    /// Opens it in the calling process's view.
+    pub fn open() -> Result<Self> {
+        let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+        rustix::fs::open("/proc/self", flags, rustix::fs::Mode::empty()).map(Self).call(|| "open(\"/proc/self\", O_PATH)")
+    }
+
+    /// Writes to a file in it, such as `attr/exec`.
+    pub fn write(&self, file: &str, text: &str) -> Result<()> {
+        let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC;
+        let call = || format!("write(\"/proc/self/{file}\", {text:?})");
+        let file = rustix::fs::openat(&self.0, file, flags, rustix::fs::Mode::empty()).call(call)?;
+        rustix::io::write(&file, text.as_bytes()).map(drop).call(call)
+    }
 }
 
 /// Tells whether the binary we run from can be opened for writing by nobody, whatever their rights.
