@@ -63,43 +63,10 @@ fn plan_cpu(resources: &Resources) -> Option<LinuxCpuBuilder> {
     asked.then_some(cpu)
 }
 
-/// Decides which devices may be used: none but the harmless ones, any of which may be made.
+/// Decides which devices may be used: all, or none but those that the runtime-spec gives to every container.
 fn plan_devices(privileged: bool) -> Vec<LinuxDeviceCgroup> {
-    if privileged {
-        return vec![device(true, LinuxDeviceType::A, None, None, "rwm")];
-    }
-    let character = |major, minor| device(true, LinuxDeviceType::C, Some(major), minor, "rwm");
-    vec![
-        device(false, LinuxDeviceType::A, None, None, "rwm"),
-        device(true, LinuxDeviceType::C, None, None, "m"),
-        device(true, LinuxDeviceType::B, None, None, "m"),
-        character(1, Some(3)), // null
-        character(1, Some(5)), // zero
-        character(1, Some(7)), // full
-        character(1, Some(8)), // random
-        character(1, Some(9)), // urandom
-        character(5, Some(0)), // tty
-        character(5, Some(1)), // console
-        character(5, Some(2)), // ptmx
-        character(136, None),  // pts
-    ]
-}
-
-fn device(
-    allow: bool,
-    kind: LinuxDeviceType,
-    major: Option<i64>,
-    minor: Option<i64>,
-    access: &str,
-) -> LinuxDeviceCgroup {
-    let mut device = LinuxDeviceCgroupBuilder::default().allow(allow).typ(kind).access(access);
-    if let Some(major) = major {
-        device = device.major(major);
-    }
-    if let Some(minor) = minor {
-        device = device.minor(minor);
-    }
-    device.build().unwrap_or_default()
+    let all = LinuxDeviceCgroupBuilder::default().allow(privileged).typ(LinuxDeviceType::A).access("rwm");
+    all.build().into_iter().collect()
 }
 
 /// Decides the limits of the command's own process.

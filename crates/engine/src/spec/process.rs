@@ -70,10 +70,6 @@ pub(super) fn plan_process(
         .args(args)
         .cwd(plan_directory(request, wanted.config())?)
         .no_new_privileges(request.security.no_new_privileges.unwrap_or(!request.privileged));
-    let rlimits = limits::plan_rlimits(&request.resources.ulimits);
-    if !rlimits.is_empty() {
-        process = process.rlimits(rlimits);
-    }
     if let Some(score) = request.resources.oom_score_adj {
         process = process.oom_score_adj(score);
     }
@@ -82,7 +78,11 @@ pub(super) fn plan_process(
         process = process.console_size(size.map_err(incomplete)?);
     }
     let mut process = process.build().map_err(incomplete)?;
-    process.set_capabilities(Some(plan_capability_sets(identity.uid, capabilities)?));
+    let rlimits = limits::plan_rlimits(&request.resources.ulimits);
+    process
+        .set_capabilities(Some(plan_capability_sets(identity.uid, capabilities)?))
+        // The builder has limits of its own; a container has its caller's where nothing is said.
+        .set_rlimits((!rlimits.is_empty()).then_some(rlimits));
     Ok(process)
 }
 

@@ -1,0 +1,100 @@
+//! Containers on a real kernel: root is needed, and nothing is left behind.
+//!
+//! The binary has three roles. Called as a monitor or as the small init it is that, since these are executed from the
+//! binary of the program that starts a container; called with `verb` it is a command line that takes requests as JSON;
+//! otherwise it runs tests, each in a process of its own, and speaks as much of libtest's language as nextest needs.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test program")]
+
+mod attached;
+mod bench;
+mod crash;
+mod inside;
+mod life;
+mod sandbox;
+mod verbs;
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStringExt;
+use std::process::ExitCode;
+
+/// A test, by name.
+type Test = (&'static str, fn());
+
+macro_rules! tests {
+    ($($module:ident: $($name:ident)*;)*) => {
+        &[$($((concat!(stringify!($module), "::", stringify!($name)), $module::$name as fn())),*),*]
+    };
+}
+
+const TESTS: &[Test] = tests! {
+    life: a_command_runs_and_its_status_comes_back
+          a_command_that_is_not_there_is_127_and_one_that_cannot_run_is_126
+          a_container_that_removes_itself_leaves_nothing
+          a_container_lives_through_create_start_stop_start_and_removal
+          a_name_is_held_by_one_container
+          a_stop_is_the_signal_then_the_grace_then_the_kill
+          several_containers_stop_at_the_same_time
+          ps_lists_what_runs_and_ps_all_the_rest
+          a_container_is_found_by_name_and_by_the_beginning_of_its_id
+          output_is_logged_and_shown_again
+          a_log_is_followed_until_the_container_ends
+          waiting_brings_the_status;
+    inside: a_container_sees_its_own_names_and_nothing_of_the_host
+            capabilities_and_privileges_are_docker_s_defaults
+            users_are_those_of_the_image
+            volumes_keep_what_was_written_and_are_filled_from_the_image
+            a_missing_source_is_an_error_and_leaves_nothing
+            a_read_only_root_takes_no_writes
+            networks_are_shared_or_not
+            an_init_reaps_and_hands_signals_on
+            exec_joins_the_container
+            exec_has_the_exit_codes_of_docker
+            memory_beyond_the_limit_is_an_oom_kill;
+    attached: input_goes_in_and_output_comes_out_whole
+              a_slow_reader_loses_nothing
+              a_signal_is_handed_on
+              a_terminal_is_a_terminal
+              the_detach_keys_leave_the_container_running;
+    crash: a_killed_monitor_is_settled_by_the_next_command
+           a_killed_command_leaves_the_container_running
+           a_lost_machine_is_told
+           a_dead_process_is_never_listed;
+};
+
+fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().collect();
+    if words[0] == runtime::reaper::NAME {
+        let rest: Vec<CString> = words.into_iter().skip(1).map(|word| CString::new(word.into_vec()).unwrap()).collect();
+        return runtime::reaper::main(&rest);
+    }
+    match words.get(1).and_then(|word| word.to_str()) {
+        Some("monitor") => engine::monitor::main(words.into_iter().skip(2)),
+        Some("verb") => {
+            sys::process::ensure_sealed().unwrap();
+            verbs::main(&words[2..].iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>())
+        }
+        Some("bench") => bench::main(),
+        _ => run_tests(&words[1..].iter().filter_map(|word| word.to_str()).collect::<Vec<_>>()),
+    }
+}
+
+/// Lists or runs tests, as libtest would be told to.
+fn run_tests(words: &[&str]) -> ExitCode {
+    let exact = words.contains(&"--exact");
+    let filters: Vec<_> = words.iter().filter(|word| !word.starts_with('-') && **word != "terse").collect();
+    let wanted = |name: &str| {
+        filters.is_empty()
+            || filters.iter().any(|filter| if exact { **filter == name } else { name.contains(**filter) })
+    };
+    let tests = TESTS.iter().filter(|(name, _)| wanted(name) && !words.contains(&"--ignored"));
+    if words.contains(&"--list") {
+        tests.for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    for (name, test) in tests {
+        test();
+        println!("test {name} ... ok");
+    }
+    ExitCode::SUCCESS
+}
