@@ -60,6 +60,21 @@ struct TreeWriter<'a, W> {
     buffer: Vec<u8>,
 }
 
+/// Where an entry's data comes from.
+enum Source {
+    File(OwnedFd, u64),
+    Bytes(Vec<u8>),
+}
+
+impl Source {
+    fn size(&self) -> u64 {
+        match self {
+            Self::File(_, size) => *size,
+            Self::Bytes(bytes) => bytes.len() as u64,
+        }
+    }
+}
+
 impl<W: Write> TreeWriter<'_, W> {
     /// Writes what is in a directory, in the order of the names' bytes.
     fn children(&mut self, directory: &OwnedFd, prefix: &[u8]) -> Result<(), TreeError> {
@@ -93,42 +108,64 @@ impl<W: Write> TreeWriter<'_, W> {
             // A tar cannot hold a socket, and one without its process is of no use.
             return Ok(kind);
         }
-        let file = match kind {
-            FileType::RegularFile => Some(open(parent.as_fd(), name, OFlags::empty()).map_err(read)?),
-            FileType::Directory => Some(open(parent.as_fd(), name, OFlags::DIRECTORY).map_err(read)?),
-            _ => None,
-        };
-        let what = self.kind(parent, name, path, &stat, kind).map_err(read)?;
-        let is_link = matches!(what, Kind::HardLink(_));
-        let attributes = match &file {
-            Some(file) if !is_link => extended_attributes(file).map_err(read)?,
-            _ => Vec::new(),
-        };
-        let size = if kind == FileType::RegularFile && !is_link && !self.cleaning.empties(path) {
-            u64::try_from(stat.st_size).unwrap_or_default()
-        } else {
-            0
-        };
-        let entry = Entry {
-            path: path.to_vec(),
-            kind: what,
-            mode: stat.st_mode & 0o7777,
-            uid: stat.st_uid.into(),
-            gid: stat.st_gid.into(),
-            size,
-            modified: self.cleaning.clamp(stat.st_mtime),
-            attributes,
-        };
+        let (entry, data) = self.describe(parent, name, path, &stat)?;
         let header = entry.encode().map_err(|source| TreeError::Entry { path: lossy(path), source })?;
         self.emit(&header)?;
-        match file {
-            Some(file) if size > 0 => self.data(file, size, path)?,
-            _ => {}
+        match data {
+            Source::File(file, size) => self.data(file, size, path)?,
+            Source::Bytes(bytes) => {
+                self.emit(&bytes)?;
+                self.pad(bytes.len() as u64)?;
+            }
         }
         Ok(kind)
     }
 
-    fn kind(&mut self, parent: &OwnedFd, name: &CStr, path: &[u8], stat: &Stat, kind: FileType) -> sys::Result<Kind> {
+    fn describe(
+        &mut self,
+        parent: &OwnedFd,
+        name: &CStr,
+        path: &[u8],
+        stat: &Stat,
+    ) -> Result<(Entry, Source), TreeError> {
+        let read = |source| TreeError::Read { path: lossy(path), source };
+        let kind = self.kind(parent, name, path, stat).map_err(read)?;
+        let flags = match kind {
+            Kind::File => Some(OFlags::empty()),
+            Kind::Directory => Some(OFlags::DIRECTORY),
+            _ => None,
+        };
+        let file = flags.map(|flags| open(parent.as_fd(), name, flags)).transpose().map_err(read)?;
+        let attributes = file.as_ref().map(extended_attributes).transpose().map_err(read)?.unwrap_or_default();
+        let data = match file {
+            Some(file) if kind == Kind::File => self.source(file, path, stat)?,
+            _ => Source::Bytes(Vec::new()),
+        };
+        let entry = Entry {
+            path: path.to_vec(),
+            kind,
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid.into(),
+            gid: stat.st_gid.into(),
+            size: data.size(),
+            modified: self.cleaning.clamp(stat.st_mtime),
+            attributes,
+        };
+        Ok((entry, data))
+    }
+
+    fn source(&self, file: OwnedFd, path: &[u8], stat: &Stat) -> Result<Source, TreeError> {
+        if !self.cleaning.rewrites(path) {
+            return Ok(Source::File(file, u64::try_from(stat.st_size).unwrap_or_default()));
+        }
+        let mut bytes = Vec::new();
+        let read = std::fs::File::from(file).read_to_end(&mut bytes).call(|| "read");
+        read.map_err(|source| TreeError::Read { path: lossy(path), source })?;
+        Ok(Source::Bytes(self.cleaning.rewrite(path, &bytes)))
+    }
+
+    fn kind(&mut self, parent: &OwnedFd, name: &CStr, path: &[u8], stat: &Stat) -> sys::Result<Kind> {
+        let kind = FileType::from_raw_mode(stat.st_mode);
         let device = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
         if kind != FileType::Directory && stat.st_nlink > 1 {
             if let Some(first) = self.links.get(&(stat.st_dev, stat.st_ino)) {
@@ -162,6 +199,11 @@ impl<W: Write> TreeWriter<'_, W> {
             self.out.write_all(&self.buffer[..length]).call(|| "write(tar)").map_err(TreeError::Write)?;
             left -= length as u64;
         }
+        self.pad(size)
+    }
+
+    /// Fills the last block of an entry's data.
+    fn pad(&mut self, size: u64) -> Result<(), TreeError> {
         let padding = size.next_multiple_of(512) - size;
         self.emit(&[0; 512][..usize::try_from(padding).unwrap_or_default()])
     }

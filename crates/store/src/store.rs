@@ -17,7 +17,7 @@ use crate::{Images, Layout, StoreError, Work, file};
 ///
 /// let store = Store::open("/var/lib/conductor".as_ref());
 /// let image = store.images().resolve("mydebian")?;
-/// let view = snapshot::shared_view(&image, "/run/conductor".as_ref())?;
+/// let view = snapshot::shared_view(&image, "/run/conductor".as_ref(), &trace::Recorder::silent())?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]

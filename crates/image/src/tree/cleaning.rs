@@ -3,8 +3,8 @@
 //! Dropped: what the kernel or the engine provides (contents of `/dev`, `/proc`, `/sys`, `/run`), what is temporary (contents of
 //! `/tmp`, `/var/tmp`), what can be fetched again (package lists and packages), logs of the installation, caches and
 //! backups that bear its date, and what debootstrap copied from the host (`/etc/resolv.conf`, `/etc/hostname`). Emptied:
-//! `/etc/machine-id`, so that it is no machine's. Times later than the archive's own are set back to it, so that the same
-//! packages give the same layer on every day.
+//! `/etc/machine-id`, so that it is no machine's. Times later than the archive's own are set back to it, those in
+//! `/etc/shadow` too, so that the same packages give the same layer on every day.
 
 /// Which entries of a tree are kept, and how late they may be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -70,8 +70,17 @@ impl Cleaning {
         if self.debian && goes { Verdict::Drop } else { Verdict::Keep }
     }
 
-    pub(super) fn empties(&self, path: &[u8]) -> bool {
-        self.debian && path == b"etc/machine-id"
+    /// Tells whether an entry's data is told by [`rewrite`](Self::rewrite); such files are small.
+    pub(super) fn rewrites(&self, path: &[u8]) -> bool {
+        self.debian && matches!(path, b"etc/machine-id" | b"etc/shadow")
+    }
+
+    /// Returns the data that an entry has in the image.
+    pub(super) fn rewrite(&self, path: &[u8], data: &[u8]) -> Vec<u8> {
+        match path {
+            b"etc/shadow" => self.latest.map_or_else(|| data.to_vec(), |latest| clamp_days(data, latest / 86_400)),
+            _ => Vec::new(),
+        }
     }
 
     /// A time before 1970 is 1970's, as a tar of old has no sign.
@@ -79,6 +88,23 @@ impl Cleaning {
         let modified = u64::try_from(modified).unwrap_or_default();
         self.latest.map_or(modified, |latest| modified.min(latest))
     }
+}
+
+/// The third field of a line of shadow(5) is the day of the last change, in days since 1970.
+fn clamp_days(shadow: &[u8], latest: u64) -> Vec<u8> {
+    let line = |line: &[u8]| {
+        let mut fields: Vec<_> = line.split(|byte| *byte == b':').map(<[u8]>::to_vec).collect();
+        let day = fields.get_mut(2).and_then(|field| {
+            let day: u64 = std::str::from_utf8(field).ok()?.parse().ok()?;
+            (day > latest).then_some(field)
+        });
+        if let Some(field) = day {
+            *field = latest.to_string().into_bytes();
+        }
+        fields.join(&b':')
+    };
+    let lines: Vec<_> = shadow.split(|byte| *byte == b'\n').map(line).collect();
+    lines.join(&b'\n')
 }
 
 #[cfg(test)]
@@ -108,8 +134,17 @@ mod tests {
         {
             assert_eq!(cleaning.judge(path.as_bytes()), Verdict::Keep, "{path}");
         }
-        assert!(cleaning.empties(b"etc/machine-id"));
+        assert!(cleaning.rewrites(b"etc/machine-id") && !cleaning.rewrites(b"etc/passwd"));
+        assert_eq!(cleaning.rewrite(b"etc/machine-id", b"0123"), b"");
         assert_eq!((cleaning.clamp(50), cleaning.clamp(500), cleaning.clamp(-5)), (50, 100, 0));
+    }
+
+    #[test]
+    fn the_day_on_which_accounts_were_made_is_the_archives() {
+        let cleaning = Cleaning::debian(Some(20_000 * 86_400));
+        let shadow = b"root:*:20400:0:99999:7:::\n_apt:!:19000:::::\nodd\n";
+        let expected = b"root:*:20000:0:99999:7:::\n_apt:!:19000:::::\nodd\n";
+        assert_eq!(cleaning.rewrite(b"etc/shadow", shadow), expected);
     }
 
     #[test]

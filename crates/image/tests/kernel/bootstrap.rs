@@ -21,6 +21,7 @@ mount -t proc proc $target/proc
 echo "Date: Sat, 17 May 2025 08:57:33 UTC" > $target/var/lib/apt/lists/x_Release
 echo "pid $$, $(readlink /proc/self | wc -w)" > $target/etc/who
 echo host > $target/etc/hostname
+echo 'root:*:30000:0:99999:7:::' > $target/etc/shadow; echo 0123 > $target/etc/machine-id
 mknod $target/dev/null c 1 3
 echo early > $target/etc/early; touch -d 2001-01-01 $target/etc/early
 echo tool > $target/usr/bin/tool; ln $target/usr/bin/tool $target/usr/bin/alias; chmod 4755 $target/usr/bin/tool
@@ -73,6 +74,8 @@ fn the_tree_becomes_a_cleaned_image_and_nothing_stays_mounted_or_running() {
     let mounted = view(&image);
     assert_eq!(read(&mounted, "etc/who"), b"pid 1, 1\n", "it was the first process of its PID namespace");
     assert_eq!(read(&mounted, "usr/bin/alias"), b"tool\n");
+    assert_eq!(read(&mounted, "etc/shadow"), b"root:*:20225:0:99999:7:::\n");
+    assert_eq!(read(&mounted, "etc/machine-id"), b"");
     for gone in ["dev/null", "etc/hostname", "var/lib/apt/lists/x_Release", "proc/self"] {
         assert!(!exists(&mounted, gone), "{gone}");
     }
