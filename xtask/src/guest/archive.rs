@@ -1,5 +1,7 @@
 //! The archive that a kernel unpacks as its first root: cpio in the form called newc.
 
+use std::path::Path;
+
 /// An archive that grows by one entry at a time.
 #[derive(Debug, Default)]
 pub(super) struct Archive {
@@ -20,6 +22,19 @@ impl Archive {
     /// Adds a file that may be executed.
     pub(super) fn program(&mut self, path: &str, content: &[u8]) {
         self.entry(path, PROGRAM, content);
+    }
+
+    /// Adds a program that is to lie at an absolute path in the guest, from where the first process puts it.
+    pub(super) fn program_at(&mut self, path: &Path, content: &[u8]) {
+        self.directory_at(path.parent().unwrap_or(path));
+        self.program(&inside(path), content);
+    }
+
+    /// Adds a directory that is to be at an absolute path in the guest, and those above it.
+    pub(super) fn directory_at(&mut self, path: &Path) {
+        let mut above: Vec<_> = path.ancestors().filter(|above| above.parent().is_some()).collect();
+        above.reverse();
+        above.into_iter().for_each(|above| self.directory(&inside(above)));
     }
 
     /// Ends the archive and returns its bytes.
@@ -48,6 +63,10 @@ impl Archive {
     fn pad(&mut self) {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
+}
+
+fn inside(path: &Path) -> String {
+    format!("host{}", path.display())
 }
 
 #[cfg(test)]

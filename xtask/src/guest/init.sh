@@ -9,7 +9,7 @@ if [ "$1" != "moved" ]; then
     exec /bin/busybox switch_root /new /init moved
 fi
 
-export PATH=/bin:/usr/bin:/sbin:/usr/sbin HOME=/root RUST_BACKTRACE=0
+export PATH=/usr/local/bin:/bin:/usr/bin:/sbin:/usr/sbin HOME=/root RUST_BACKTRACE=0
 /bin/busybox mkdir -p /proc /sys /dev /tmp /run /root /etc /home /mnt /opt /srv /var/lib /var/tmp /usr/bin /usr/sbin /sbin
 /bin/busybox --install -s
 ln -sf /bin/busybox /usr/bin/busybox
@@ -19,16 +19,22 @@ mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /dev/shm
 mount -t devpts -o ptmxmode=0666 devpts /dev/pts
 mount -t tmpfs tmpfs /dev/shm
-mount -t tmpfs -o mode=1777 tmpfs /tmp
 mount -t tmpfs -o mode=0755 tmpfs /run
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ln -s /proc/self/fd /dev/fd
-cp -a /host/. /
 ip link set lo up
 hostname guest
 echo 'root:x:0:0:root:/root:/bin/sh' > /etc/passwd
 echo 'root:x:0:' > /etc/group
 for module in /modules/*; do insmod "$module" || echo "cannot load $module"; done
+mkdir /disk
+mount -t ext4 /dev/vda /disk
+mkdir -m 1777 /disk/tmp
+mkdir -p /disk/var/lib
+mkdir -m 1777 /disk/var/tmp
+mount --bind /disk/tmp /tmp
+mount --bind /disk/var /var
+cp -a /host/. /
 
 failed=0
 passed=0

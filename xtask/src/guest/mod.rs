@@ -25,6 +25,9 @@ const SUITES: [&str; 2] = ["cgroup", "testkit"];
 /// How long the guest may take, in seconds. It takes a fifth of that on a machine of two slow processors.
 const PATIENCE: &str = "300";
 
+/// The size of the guest's disk; the file is sparse.
+const DISK_SIZE: u64 = 8 << 30;
+
 /// What the guest says at its end.
 const MARK: &str = "conductor-guest: ";
 
@@ -32,6 +35,8 @@ const MARK: &str = "conductor-guest: ";
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Choice {
     suites: Vec<Suite>,
+    /// Programs of this machine that the tests start.
+    programs: Vec<String>,
     profile: Option<String>,
     kernel: Option<String>,
     filter: Option<String>,
@@ -45,16 +50,17 @@ struct Suite {
     filter: String,
 }
 
-/// Runs tests inside the guest: `[-p CRATE[:TEST[:FILTER]]]... [--profile PROFILE] [--kernel PACKAGE] [FILTER]`.
+/// Runs tests inside the guest: `[-p CRATE[:TEST[:FILTER]]]... [--with PROGRAM]... [--profile PROFILE] [--kernel PACKAGE]
+/// [FILTER]`.
 pub(crate) fn run(words: &[String]) -> Outcome {
     let choice = Choice::parse(words)?;
-    packages::install(&["busybox-static", "coreutils", "qemu-system-x86", "xz-utils"])?;
+    packages::install(&["busybox-static", "coreutils", "e2fsprogs", "qemu-system-x86", "xz-utils"])?;
     let cache = shell::target_directory()?.join("guest");
     let kernel = Kernel::fetch(&cache, choice.kernel.as_deref())?;
     let root = cache.join("root.cpio");
     std::fs::write(&root, pack(&kernel, &choice)?)
         .map_err(|error| format!("cannot write {}: {error}", root.display()))?;
-    boot(&kernel, &root)
+    boot(&kernel, &root, &format_disk(&cache)?)
 }
 
 impl Choice {
@@ -65,6 +71,7 @@ impl Choice {
             let mut value = || words.next().cloned().ok_or_else(|| format!("{word} needs a value"));
             match word.as_str() {
                 "-p" | "--package" => choice.suites.push(Suite::parse(&value()?)),
+                "--with" => choice.programs.push(value()?),
                 "--profile" => choice.profile = Some(value()?),
                 "--kernel" => choice.kernel = Some(value()?),
                 option if option.starts_with('-') => return Err(format!("the guest knows no option {option}")),
@@ -127,22 +134,52 @@ fn pack(kernel: &Kernel, choice: &Choice) -> Outcome<Vec<u8>> {
         archive.program(&format!("tests/{name}"), &read(&test)?);
         let filter = choice.filter.as_ref().unwrap_or(&suite.filter);
         archive.program(&format!("filters/{name}"), filter.as_bytes());
-        // A test knows a program by the path at which it was built, so there it must be.
+        // A test knows a program, and its directory for large files, by paths of the build: so there they must be.
         for program in programs {
-            let inside = Path::new("host").join(program.strip_prefix("/").unwrap_or(&program));
-            for above in inside.ancestors().skip(1).collect::<Vec<_>>().iter().rev().skip(1) {
-                archive.directory(&above.to_string_lossy());
-            }
-            archive.program(&inside.to_string_lossy(), &read(&program)?);
+            archive.program_at(&program, &read(&program)?);
+        }
+        if let Some(target) = test.ancestors().nth(3) {
+            archive.directory_at(&target.join("tmp"));
+        }
+    }
+    for program in &choice.programs {
+        let path = find_program(program)?;
+        archive.program_at(&Path::new("/usr/local/bin").join(program), &read(&path)?);
+        for library in libraries(&path)? {
+            archive.program_at(&library, &read(&library)?);
         }
     }
     Ok(archive.into_bytes())
 }
 
+fn find_program(name: &str) -> Outcome<PathBuf> {
+    let places = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"].map(|dir| Path::new(dir).join(name));
+    places.into_iter().find(|path| path.is_file()).ok_or_else(|| format!("this machine has no program {name}"))
+}
+
+/// Returns the libraries of a program, and the program that loads them.
+fn libraries(program: &Path) -> Outcome<Vec<PathBuf>> {
+    let told = shell::output(&mut shell::program("ldd", [program]))?;
+    Ok(told
+        .split_whitespace()
+        .filter(|word| word.starts_with('/') && !word.ends_with(':'))
+        .map(PathBuf::from)
+        .collect())
+}
+
+/// Makes an empty disk: EROFS mounts from a file on a disk, and not from one on a tmpfs.
+fn format_disk(cache: &Path) -> Outcome<PathBuf> {
+    let disk = cache.join("disk.ext4");
+    let made = std::fs::File::create(&disk).and_then(|file| file.set_len(DISK_SIZE));
+    made.map_err(|error| format!("cannot make {}: {error}", disk.display()))?;
+    shell::aloud(shell::program("mke2fs", ["-q", "-t", "ext4", "-F"]).arg(&disk))?;
+    Ok(disk)
+}
+
 /// Boots the guest, shows its console, and reads from its last line how it went.
-fn boot(kernel: &Kernel, root: &Path) -> Outcome {
+fn boot(kernel: &Kernel, root: &Path, disk: &Path) -> Outcome {
     let mut verdict = None;
-    let ended = shell::listened(&mut emulator(kernel, root), |line| {
+    let ended = shell::listened(&mut emulator(kernel, root, disk), |line| {
         verdict = line.trim_end().strip_prefix(MARK).map(str::to_owned).or(verdict.take());
     });
     match (ended, verdict) {
@@ -156,14 +193,16 @@ fn boot(kernel: &Kernel, root: &Path) -> Outcome {
     }
 }
 
-fn emulator(kernel: &Kernel, root: &Path) -> Command {
+fn emulator(kernel: &Kernel, root: &Path, disk: &Path) -> Command {
     // v1 controllers are forbidden, so that v2 has them all; a panic ends the emulator in place of waiting.
     let line = "console=ttyS0 cgroup_no_v1=all panic=-1 quiet loglevel=1";
     let mut command = shell::program("timeout", ["--kill-after=5", PATIENCE, "qemu-system-x86_64"]);
     // One processor: with two, QEMU 7.2 may miss how one rewrites the kernel code that the other runs, and Linux panics.
     command.args(["-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "1024", "-nodefaults", "-display", "none"]);
     command.args(["-serial", "stdio", "-no-reboot"]).arg("-kernel").arg(&kernel.image).arg("-initrd").arg(root);
-    command.args(["-append", line]);
+    // What is on the disk need not survive us.
+    let drive = format!("if=virtio,format=raw,cache=unsafe,discard=unmap,file={}", disk.display());
+    command.args(["-append", line, "-drive", &drive]);
     command
 }
 
