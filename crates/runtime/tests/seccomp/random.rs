@@ -76,7 +76,8 @@ fn lists() -> impl Strategy<Value = LinuxSeccomp> {
 
 /// Lists in which all rules with arguments do the same, so that it does not matter which of them matches first. They ask
 /// for equality alone: where several rules for a call compare otherwise, libseccomp 2.5.4 is at times wrong, as in
-/// "a1 == 5 and a2 != 7 and a0 == 0" beside "a0 != 2 and a2 == 9", where it allows a call that neither rule matches.
+/// "a1 == 5 and a2 != 7 and a0 == 0" beside "a0 != 2 and a2 == 9", where it allows a call that neither rule matches. And
+/// they are for 64 bits alone, since it goes wrong likewise on values that are too large for a narrow architecture.
 fn plain_lists() -> impl Strategy<Value = LinuxSeccomp> {
     let compared = ["ioctl", "prctl", "openat", "personality"];
     let rules = prop::collection::vec(
@@ -87,7 +88,7 @@ fn plain_lists() -> impl Strategy<Value = LinuxSeccomp> {
         let rule = |(name, arguments)| json!({ "names": [name], "action": "SCMP_ACT_ALLOW", "args": arguments });
         let mut rules: Vec<_> = rules.into_iter().map(rule).collect();
         rules.push(json!({ "names": ["read", "faccessat2", "bpf"], "action": "SCMP_ACT_TRAP" }));
-        list(json!({ "defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86"], "syscalls": rules }))
+        list(json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules }))
     })
 }
 
