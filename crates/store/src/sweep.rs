@@ -22,7 +22,7 @@ pub(crate) struct Stale {
 pub(crate) fn sweep(store: &Store, recorder: &Recorder) -> Result<(), StoreError> {
     let locked = store.lock()?;
     let stale = find_stale(store)?;
-    apply(&plan_sweep(store)?, recorder)?;
+    remove_orphans(store, recorder)?;
     drop(locked);
     remove_stale(stale)
 }
@@ -51,6 +51,11 @@ pub(crate) fn remove_stale(stale: Vec<Stale>) -> Result<(), StoreError> {
     stale.iter().try_for_each(|stale| {
         remove_tree(&stale.path).doing(|| format!("remove abandoned work in {}", stale.path.display()))
     })
+}
+
+/// Removes content that no record refers to, as a writer killed between the two leaves it. The caller holds the lock.
+pub(crate) fn remove_orphans(store: &Store, recorder: &Recorder) -> Result<(), StoreError> {
+    apply(&plan_sweep(store)?, recorder)
 }
 
 fn plan_sweep(store: &Store) -> Result<Vec<StoreStep>, StoreError> {

@@ -73,6 +73,7 @@ impl Work {
         // A directory is owned once it is locked; between the two steps a sweeper would take it for abandoned.
         let locked = store.lock()?;
         let stale = sweep::find_stale(store)?;
+        sweep::remove_orphans(store, &Recorder::silent())?;
         let path = store.layout().tmp().join(unique_name());
         let doing = || format!("make a directory for work in {}", store.layout().tmp().display());
         fs::create_dir(&path).call(|| format!("mkdir({})", path.display())).doing(doing)?;

@@ -100,3 +100,18 @@ fn a_store_that_does_not_exist_is_an_empty_one() {
     assert!(matches!(sandbox.store.images().resolve("eg"), Err(StoreError::NotFound(_))));
     assert!(!sandbox.store.layout().root().exists());
 }
+
+#[test]
+fn the_next_writer_removes_what_belongs_to_no_image() {
+    let sandbox = Sandbox::new();
+    let image = add(&sandbox.store, &[&tar("a", b"1")], &["eg"]).unwrap();
+    let before = leftovers(&sandbox.store);
+    let layout = sandbox.store.layout();
+    let orphan = Digest::of(b"left by a writer that was killed");
+    std::fs::write(layout.layer(&orphan), "x").unwrap();
+    std::fs::write(layout.blob(&orphan), "x").unwrap();
+    std::fs::create_dir(layout.tmp().join("1-abandoned")).unwrap();
+    drop(sandbox.store.begin(store::Durability::Durable).unwrap());
+    assert_eq!(leftovers(&sandbox.store), before);
+    assert_eq!(sandbox.store.images().resolve("eg").unwrap().id, image.id);
+}
