@@ -29,9 +29,8 @@ pub(crate) fn hold(steps: &[StoreStep]) -> Vec<File> {
 }
 
 fn hold_one(path: &Path) -> Option<File> {
-    let file = File::open(path).ok()?;
-    let metadata = file.metadata().ok()?;
-    (metadata.len() >= LARGE && metadata.nlink() == 1).then_some(file)
+    let metadata = path.metadata().ok()?;
+    (metadata.len() >= LARGE && metadata.nlink() == 1).then(|| File::open(path).ok()).flatten()
 }
 
 /// Lets the files go in the background. Where that cannot be done they go here and now.
