@@ -178,7 +178,7 @@ fn wait_with(pidfd: BorrowedFd<'_>, options: WaitIdOptions) -> Result<Option<Exi
 
 /// Reaps any child of the calling process; `None` when none has ended (or none is left, with `ECHILD`).
 pub fn reap_any() -> Result<Option<(u32, ExitStatus)>> {
-    match rustix::process::waitpid(None, rustix::process::WaitOptions::NOHANG) {
+    match rustix::process::wait(rustix::process::WaitOptions::NOHANG) {
         Ok(None) | Err(Errno::INTR) => Ok(None),
         Ok(Some((pid, status))) => {
             let exited = status.exit_status().map(ExitStatus::Exited);
@@ -364,7 +364,9 @@ impl OwnProc {
     /// Opens it in the calling process's view.
     pub fn open() -> Result<Self> {
         let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
-        rustix::fs::open("/proc/self", flags, rustix::fs::Mode::empty()).map(Self).call(|| "open(\"/proc/self\", O_PATH)")
+        rustix::fs::open("/proc/self", flags, rustix::fs::Mode::empty())
+            .map(Self)
+            .call(|| "open(\"/proc/self\", O_PATH)")
     }
 
     /// Writes to a file in it, such as `attr/exec`.
