@@ -150,7 +150,7 @@ impl Explain for InitStep {
                 Step::inside(
                     format!("hide {path}"),
                     format!(
-                        "if [ -d {word} ]; then mount -t tmpfs -o ro tmpfs {word}\n\
+                        "if [ -d {word} ]; then mount -t tmpfs -o ro,nosuid,nodev tmpfs {word}\n\
                          elif [ -e {word} ]; then mount --bind /dev/null {word}; fi"
                     ),
                 )
