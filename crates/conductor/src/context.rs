@@ -39,6 +39,14 @@ impl Context {
         self.engine_telling(self.recorder()?)
     }
 
+    /// Opens the engine for a command that starts processes in containers, which must run from a sealed binary: where
+    /// it does not yet, the command begins anew from one (docs/decisions/0002).
+    pub(crate) fn starting_engine(&self) -> Result<Engine, Failure> {
+        sys::process::ensure_sealed()
+            .map_err(|error| Failure::new(error).doing("cannot run from a binary that nobody can change"))?;
+        self.engine()
+    }
+
     /// Opens the engine with a recorder of the command's own.
     pub(crate) fn engine_telling(&self, recorder: Recorder) -> Result<Engine, Failure> {
         Ok(Engine::open(&self.root()?, &self.state()?, recorder)?)

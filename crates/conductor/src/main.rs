@@ -11,10 +11,11 @@ mod error;
 mod founding;
 mod logging;
 mod personality;
-//mod runtime_cli;
+mod runtime_cli;
 mod ui;
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 use personality::Face;
@@ -24,9 +25,15 @@ fn main() -> ExitCode {
     let (face, used) = personality::choose(&words);
     let rest = words.get(used..).unwrap_or_default();
     match face {
-        Face::Monitor => ExitCode::FAILURE,
-        Face::Runtime(_) => ExitCode::FAILURE,
+        Face::Init => runtime::reaper::main(&c_strings(rest)),
+        Face::Monitor => engine::monitor::main(rest.iter().cloned()),
+        Face::Runtime(name) => runtime_cli::main(name, rest),
         Face::Founding => founding::main(rest),
         Face::Conductor | Face::Docker(_) => cli::main(face, rest),
     }
+}
+
+/// The small init hands its words to execve, which takes C strings; a word of an argv never holds a zero byte.
+fn c_strings(words: &[OsString]) -> Vec<CString> {
+    words.iter().filter_map(|word| CString::new(word.as_bytes()).ok()).collect()
 }

@@ -10,6 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 pub(crate) enum Face {
     /// The small process that watches one container: started by ourselves, never typed.
     Monitor,
+    /// The first process of a container that asked for a small init: our own binary, executed inside.
+    Init,
     /// The OCI runtime command line, under the name it was called by.
     Runtime(&'static str),
     /// The founding documents' grammar.
@@ -25,6 +27,7 @@ impl Face {
     pub(crate) fn program(self) -> &'static str {
         match self {
             Self::Monitor => "conductor monitor",
+            Self::Init => "conductor-init",
             Self::Runtime(name) | Self::Docker(name) => name,
             Self::Founding => "conductor.sh",
             Self::Conductor => "conductor",
@@ -36,6 +39,7 @@ impl Face {
 pub(crate) fn choose(words: &[OsString]) -> (Face, usize) {
     let name = words.first().map_or(&b""[..], |word| base_name(word));
     match name {
+        b"conductor-init" => (Face::Init, 1),
         b"conductor.sh" => (Face::Founding, 1),
         b"docker" => (Face::Docker("docker"), 1),
         b"podman" => (Face::Docker("podman"), 1),
@@ -69,6 +73,7 @@ mod tests {
             ("crun", (Face::Runtime("crun"), 1)),
             ("conductor runtime create", (Face::Runtime("conductor runtime"), 2)),
             ("conductor monitor 5", (Face::Monitor, 2)),
+            ("conductor-init /bin/sh sh", (Face::Init, 1)),
             ("anything --debug run", (Face::Conductor, 1)),
             ("", (Face::Conductor, 1)),
         ] {

@@ -60,7 +60,7 @@ impl Verb for ExecArgs {
         if request.tty && request.stdin && !std::io::stdin().is_terminal() {
             return Err(Failure::new(engine::Error::NotATerminal));
         }
-        let engine = context.engine()?;
+        let engine = context.starting_engine()?;
         let container = engine.find(&container)?;
         engine.exec(&container, &request).map(exit_code).map_err(Failure::starting)
     }

@@ -112,7 +112,7 @@ pub(crate) fn remove_cache(context: &Context) -> Outcome {
 
 fn prune_containers(context: &Context) -> Result<(), Failure> {
     let removed = context.engine()?.prune()?;
-    ui::print(&removed.iter().map(|id| format!("Deleted: {id}\n")).collect::<String>())
+    ui::print(&removed.iter().map(|container| format!("Deleted: {}\n", container.id)).collect::<String>())
 }
 
 fn prune_images(context: &Context, all: bool) -> Outcome {

@@ -63,7 +63,7 @@ impl Verb for RunArgs {
 fn run(args: RunArgs, context: &Context) -> Outcome {
     let cidfile = args.container.cidfile.clone();
     let (request, mode) = args.into_request(context.face, &Here)?;
-    let engine = context.engine()?;
+    let engine = context.starting_engine()?;
     check_terminal(&request, &mode)?;
     let outcome = match cidfile {
         None => engine.run(request, mode).map_err(Failure::starting)?,

@@ -35,7 +35,7 @@ impl Verb for StartArgs {
     const GROUP: Group = Group::Container;
 
     fn run(self, context: &Context) -> Outcome {
-        let engine = context.engine()?;
+        let engine = context.starting_engine()?;
         if self.attach || self.interactive {
             return self.attached(&engine);
         }

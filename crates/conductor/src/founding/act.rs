@@ -50,7 +50,7 @@ fn run(context: &Context, image: String, name: &str, command: Vec<String>) -> Ou
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let request = plan_run(image, name, command, terminal, &link);
     let options = AttachOptions { stdin: true, proxy_signals: !terminal, ..AttachOptions::default() };
-    let engine = context.engine()?;
+    let engine = context.starting_engine()?;
     let (container, warnings) = engine.create(request)?;
     warnings.iter().for_each(|warning| ui::warn(warning));
     let attached = link
@@ -146,7 +146,7 @@ fn stop(context: &Context, name: &str) -> Outcome {
 
 fn exec(context: &Context, name: &str, command: Vec<String>) -> Outcome {
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    let engine = context.engine()?;
+    let engine = context.starting_engine()?;
     let request = ExecRequest { command, tty: terminal, stdin: true, ..ExecRequest::default() };
     engine.exec(&engine.find(name)?, &request).map(exit_code).map_err(Failure::starting)
 }
