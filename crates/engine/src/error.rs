@@ -129,7 +129,7 @@ impl<T, E: Into<Cause>> Doing<T> for Result<T, E> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
     line: String,
-    cause: Option<Box<Chain>>,
+    cause: Option<Box<Self>>,
 }
 
 impl Chain {

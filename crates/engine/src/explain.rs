@@ -3,37 +3,80 @@
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
+use trace::{Recorder, Step, quote};
+
 use crate::error::Doing;
 use crate::start::{Prepared, hostname};
-use crate::{Container, CreateRequest, Engine, Error, create};
+use crate::{Container, CreateRequest, Engine, Error, create, files, script};
+
+/// A container decided and not made.
+struct Imagined {
+    container: Container,
+    prepared: Prepared,
+    /// What is made for it before its cgroup.
+    preparation: Vec<Step>,
+}
 
 impl Engine {
     /// Tells the steps that `run` would apply, and applies none.
     ///
     /// The image is mounted, attached nowhere, to look at its users: that leaves no trace.
     pub fn explain(&self, request: CreateRequest) -> Result<(), Error> {
-        let (container, prepared) = self.imagine(request)?;
-        create::explain_creation(self, &container);
-        prepared.plan.steps().iter().for_each(|step| self.recorder().record(step));
+        let imagined = self.imagine(request)?;
+        create::explain_creation(self, &imagined.container);
+        imagined.preparation.iter().for_each(|step| self.recorder().record(step));
+        imagined.prepared.plan.steps().iter().for_each(|step| self.recorder().record(step));
         Ok(())
     }
 
     /// Returns a bash script that makes the same container on a machine without Conductor.
     pub fn script(&self, request: CreateRequest) -> Result<String, Error> {
-        let (container, prepared) = self.imagine(request)?;
-        let _ = &container;
-        Ok(prepared.plan.steps().iter().map(|step| format!("# {}\n{}\n", step.what, step.shell)).collect())
+        let Imagined { container, prepared, preparation } = self.imagine(request)?;
+        Ok(script::script(&container, &prepared.plan, &preparation))
     }
 
-    fn imagine(&self, request: CreateRequest) -> Result<(Container, Prepared), Error> {
+    fn imagine(&self, request: CreateRequest) -> Result<Imagined, Error> {
         let image = self.image(&request.image)?;
         let container = create::imagine(request, &image)?;
-        let view: OwnedFd = store::snapshot::shared_view(&image, self.state_dir(), &trace::Recorder::silent())
-            .doing(|| "mount the image")?
-            .into();
-        let name = hostname(&container, None);
-        let files = [];
-        let prepared = self.plan(&container, &image, Rc::new(view), &name, &files, None)?;
-        Ok((container, prepared))
+        let view = store::snapshot::shared_view(&image, self.state_dir(), &Recorder::silent());
+        let view: OwnedFd = view.doing(|| "mount the image")?.into();
+        let other = self.network_of(&container)?;
+        let (sharer, network) = other.map_or((None, None), |(other, pid)| (Some(other), Some(pid)));
+        let name = hostname(&container, sharer.as_ref());
+        let seen = files::plan(self.layout(), &container, &name, sharer.as_ref());
+        let mut preparation = vec![self.scratch_step(&container)];
+        preparation.extend(self.volume_steps(&container));
+        preparation.extend(seen.iter().filter_map(|file| Some(explain_file(file, file.text.as_deref()?))));
+        let seen: Vec<_> = seen.into_iter().map(|file| (file.target, file.source)).collect();
+        let prepared = self.plan(&container, &image, Rc::new(view), &name, &seen, network)?;
+        Ok(Imagined { container, prepared, preparation })
     }
+
+    fn scratch_step(&self, container: &Container) -> Step {
+        let directory = self.layout().container(&container.id);
+        let directory = directory.to_string_lossy();
+        let (path, upper, work) =
+            (quote(&directory), self.layout().upper(&container.id), self.layout().work(&container.id));
+        let (upper, work) = (upper.to_string_lossy(), work.to_string_lossy());
+        Step::host(
+            "make the directories that take the container's changes",
+            format!("mkdir -p {} {}; made+=({path})", quote(&upper), quote(&work)),
+        )
+    }
+
+    fn volume_steps(&self, container: &Container) -> Vec<Step> {
+        let sources = crate::inspect::volume_sources(self.layout(), container);
+        let step = |source: std::path::PathBuf| {
+            let source = source.to_string_lossy().into_owned();
+            Step::host(format!("make sure that the volume {source} is there"), format!("mkdir -p {}", quote(&source)))
+        };
+        sources.into_iter().map(step).collect()
+    }
+}
+
+fn explain_file(file: &files::Planned, text: &str) -> Step {
+    let directory = file.source.parent().map(|parent| parent.to_string_lossy().into_owned()).unwrap_or_default();
+    let (directory, source) = (quote(&directory).into_owned(), file.source.to_string_lossy());
+    let shell = format!("mkdir -p {directory}; made+=({directory})\nprintf '%s' {} > {}", quote(text), quote(&source));
+    Step::host(format!("write the container's {}", file.target), shell)
 }

@@ -19,38 +19,54 @@ pub(crate) type SeenFile = (&'static str, PathBuf);
 const FILES: [(&str, &str); 3] =
     [("/etc/hostname", "hostname"), ("/etc/hosts", "hosts"), ("/etc/resolv.conf", "resolv.conf")];
 
-/// Writes the files of a run. A container that joins another one's network sees the files of that one.
+/// A file of ours, and what is in it: nothing where another container has written it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Planned {
+    pub(crate) target: &'static str,
+    pub(crate) source: PathBuf,
+    pub(crate) text: Option<String>,
+}
+
+/// Writes the files of a run.
 pub(crate) fn write(
     layout: &Layout,
     container: &Container,
     hostname: &str,
     other: Option<&Container>,
 ) -> Result<Vec<SeenFile>, Error> {
-    if let Some(other) = other {
-        let run = layout.run(&other.id);
-        let seen = FILES.iter().map(|(target, name)| (*target, run.join(name)));
-        return Ok(seen.filter(|(_, source)| source.exists()).collect());
+    let mut seen = Vec::with_capacity(FILES.len());
+    for Planned { target, source, text } in plan(layout, container, hostname, other) {
+        if let Some(text) = text {
+            let written = std::fs::write(&source, text).call(|| format!("write({source:?})"));
+            written.doing(|| format!("write the container's {target}"))?;
+        }
+        seen.push((target, source));
     }
-    let run = layout.run(&container.id);
-    let put = |name: &str, text: &[u8]| {
-        let path = run.join(name);
-        std::fs::write(&path, text).call(|| format!("write({path:?})")).doing(|| format!("write the file {name}"))
-    };
-    put("hostname", format!("{hostname}\n").as_bytes())?;
-    let mut seen = vec![(FILES[0].0, run.join("hostname")), (FILES[1].0, run.join("hosts"))];
+    Ok(seen)
+}
+
+/// Decides the files of a run. A container that joins another one's network sees the files of that one.
+pub(crate) fn plan(layout: &Layout, container: &Container, hostname: &str, other: Option<&Container>) -> Vec<Planned> {
+    let run = layout.run(other.map_or(&container.id, |other| &other.id));
+    let [name, hosts_file, resolvers] = FILES.map(|(target, file)| (target, run.join(file)));
+    let planned =
+        |(target, source): (&'static str, PathBuf), text: String| Planned { target, source, text: Some(text) };
+    if other.is_some() {
+        let seen = [name, hosts_file, resolvers].into_iter().filter(|(_, source)| source.exists());
+        return seen.map(|(target, source)| Planned { target, source, text: None }).collect();
+    }
+    let mut files = vec![planned(name, format!("{hostname}\n"))];
     match container.request.network {
         // The host's network comes with the host's names.
         NetworkMode::Host => {
-            put("hosts", &std::fs::read("/etc/hosts").unwrap_or_else(|_| hosts(hostname).into_bytes()))?;
-            if let Ok(resolvers) = std::fs::read("/etc/resolv.conf") {
-                put("resolv.conf", &resolvers)?;
-                seen.push((FILES[2].0, run.join("resolv.conf")));
-            }
+            let of_host = std::fs::read_to_string("/etc/hosts").unwrap_or_else(|_| hosts(hostname));
+            files.push(planned(hosts_file, of_host));
+            files.extend(std::fs::read_to_string("/etc/resolv.conf").ok().map(|text| planned(resolvers, text)));
         }
         // Without a network there is nobody to ask for names, so the image's own file may stay.
-        _ => put("hosts", hosts(hostname).as_bytes())?,
+        _ => files.push(planned(hosts_file, hosts(hostname))),
     }
-    Ok(seen)
+    files
 }
 
 fn hosts(hostname: &str) -> String {

@@ -28,6 +28,7 @@ mod records;
 mod remove;
 mod request;
 mod resources;
+mod script;
 mod signal;
 pub mod spec;
 mod start;

@@ -178,9 +178,7 @@ impl Engine {
     }
 
     fn root_source(&self, container: &Container, image: &Image, view: &Rc<OwnedFd>) -> RootSource {
-        let devices: String = image.layers.iter().map(|layer| format!(",device={}", layer.path.display())).collect();
-        let (options, index) = (format!("ro{devices}"), image.index.to_string_lossy());
-        let shell = format!("mount -t erofs -o {} {} \"$lower\"", quote(&options), quote(&index));
+        let shell = mount_command(image);
         RootSource::Overlay(Overlay {
             lowers: vec![Lower::Mount { mount: Rc::clone(view), shell }],
             upper: self.layout().upper(&container.id),
@@ -225,7 +223,7 @@ impl Engine {
     }
 
     /// Finds the container whose network is joined, and its first process.
-    fn network_of(&self, container: &Container) -> Result<Option<(Container, u32)>, Error> {
+    pub(crate) fn network_of(&self, container: &Container) -> Result<Option<(Container, u32)>, Error> {
         let NetworkMode::Container(other) = &container.request.network else { return Ok(None) };
         let other = self.find(other)?;
         let pid = self.state(&other)?.pid.and_then(|pid| u32::try_from(pid).ok());
@@ -278,6 +276,21 @@ impl Engine {
         }
         error
     }
+}
+
+/// Returns the shell command that mounts an image on `$lower`.
+///
+/// mount(8) puts a loop device before every file, which the kernel needs no longer and some machines do not have; so
+/// perl, which every Debian has, makes the plain system call, and mount(8) is asked where that fails.
+fn mount_command(image: &Image) -> String {
+    let devices: Vec<_> = image.layers.iter().map(|layer| format!("device={}", layer.path.display())).collect();
+    let (devices, index) = (devices.join(","), image.index.to_string_lossy());
+    let (options, index) = (quote(&devices), quote(&index));
+    format!(
+        "perl -e 'my %mount = (x86_64 => 165, aarch64 => 40, riscv64 => 40); chomp(my $machine = `uname -m`); my $kind = \"erofs\";\n\
+         exit syscall($mount{{$machine}}, $ARGV[0], $ARGV[1], $kind, 1, $ARGV[2]) != 0;' {index} \"$lower\" {options} \\\n\
+         || mount -t erofs -o ro,{options} {index} \"$lower\""
+    )
 }
 
 /// A terminal that takes no typing is no terminal: it must be one on our side too.

@@ -206,7 +206,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let mut writer = LogWriter::new(Some(LogFile { path: path.clone(), max_size: 120, max_file: 3 }));
-        lines.iter().for_each(|line| drop(writer.take(Stream::Stdout, line.as_bytes())));
+        for line in lines {
+            writer.take(Stream::Stdout, line.as_bytes());
+        }
         writer.finish();
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut outputs = Outputs { out: &mut out, err: &mut err, timestamps: request.timestamps };

@@ -12,6 +12,7 @@ mod crash;
 mod inside;
 mod life;
 mod sandbox;
+mod script;
 mod verbs;
 
 use std::ffi::CString;
@@ -60,6 +61,8 @@ const TESTS: &[Test] = tests! {
            a_killed_command_leaves_the_container_running
            a_lost_machine_is_told
            a_dead_process_is_never_listed;
+    script: a_script_makes_the_same_container
+            an_explanation_is_what_is_applied;
 };
 
 fn main() -> ExitCode {

@@ -65,6 +65,7 @@ fn call(engine: &Engine, verb: &str, rest: &[&str]) -> Result<u8, Error> {
             crate::sandbox::import_image(engine);
             Ok(0)
         }
+        "script" => engine.script(request(rest[0])).map(|script| println!("{script}")).map(|()| 0),
         "explain" => engine.explain(request(rest[0])).map(|()| 0),
         other => panic!("no verb {other}"),
     }
