@@ -52,11 +52,20 @@ impl Engine {
         let (theirs, ours) = open_streams(request).doing(doing)?;
         let attach = AttachOptions { stdin: request.stdin, ..AttachOptions::default() };
         let signals = if request.detach { None } else { client::take_signals(&attach, request.tty)? };
+        let state = runtime::State {
+            oci_version: runtime::SPEC_VERSION.to_owned(),
+            id: container.id.to_string(),
+            status: runtime::Status::Running,
+            pid,
+            bundle: self.layout().run(&container.id),
+            annotations: spec.annotations().clone().unwrap_or_default(),
+        };
         let options = ExecOptions {
             pid,
             pidfd: &pidfd,
             process: &process,
             seccomp: linux.and_then(|linux| linux.seccomp().as_ref()),
+            state: Some(&state),
             entry: &entry,
             stdio: theirs.as_ref().map(|streams| streams.each_ref().map(AsFd::as_fd)),
             preserve_fds: 0,

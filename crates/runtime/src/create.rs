@@ -8,10 +8,11 @@ use sys::namespace::{self, NamespaceKind};
 use sys::process::{self as processes, Child, ExitStatus, Fork};
 use trace::Recorder;
 
-use crate::error::CreateError;
+use crate::error::{CreateError, Failure};
 use crate::init::rootfs::Prepared;
 use crate::init::{self, Gate, Init, InitHooks, Stdio};
-use crate::plan::{ContainerPlan, IdMapping};
+use crate::listener::Agent;
+use crate::plan::{ContainerPlan, IdMapping, ServiceStep};
 use crate::state::State;
 use crate::sync::{Channel, FromInit, ToInit};
 
@@ -53,7 +54,6 @@ struct Standing {
     channel: Channel,
     cgroup: Cgroup,
     terminal: Option<OwnedFd>,
-    listener: Option<OwnedFd>,
 }
 
 /// A process of a container.
@@ -79,20 +79,21 @@ pub fn create(plan: &ContainerPlan, options: &CreateOptions<'_>) -> Result<Creat
     }
     let cgroup = Cgroup::create(&plan.cgroup, options.recorder)?;
     let entry = cgroup.entry()?;
-    let prepared = match plan.namespaces.has_users() {
-        true => Prepared::for_user_namespace(&plan.init).map_err(CreateError::sys("prepare the mounts"))?,
-        false => Prepared::default(),
-    };
+    let prepared = Prepared::make(&plan.init, plan.namespaces.has_users())
+        .map_err(CreateError::sys("prepare the mounts of the container"))?;
+    let state = || State::creating(plan, options.spec, options.bundle, 0);
+    let agent = Agent::connect(plan.process.seccomp.as_ref(), state)
+        .map_err(CreateError::sys("connect to the agent of the system call filter"))?;
     let (channel, theirs) = Channel::pair().map_err(CreateError::sys("make a socket pair"))?;
     options.recorder.record(&plan.clone_step());
     match spawn(plan, &entry)? {
         Fork::Child => {
             drop(channel);
-            be_init(plan, options, &entry, &prepared, &theirs)
+            be_init(plan, options, &entry, &prepared, agent, &theirs)
         }
         Fork::Parent(child) => {
             drop(theirs);
-            let standing = Standing { child, channel, cgroup, terminal: None, listener: None };
+            let standing = Standing { child, channel, cgroup, terminal: None };
             let mut created = Created { container: Some(standing) };
             created.await_ready(plan, options)?;
             Ok(created)
@@ -105,6 +106,7 @@ fn be_init(
     options: &CreateOptions<'_>,
     entry: &Entry,
     prepared: &Prepared,
+    agent: Option<Agent>,
     channel: &Channel,
 ) -> ! {
     let hooks = options.spec.hooks().as_ref();
@@ -118,6 +120,7 @@ fn be_init(
         recorder: options.recorder,
         entry,
         prepared,
+        agent,
         stdio: options.stdio,
         gate: match options.gate {
             StartGate::Caller => Gate::Message,
@@ -131,7 +134,7 @@ fn be_init(
         },
         preserve_fds: options.preserve_fds,
     };
-    init::run(&init)
+    init::run(init)
 }
 
 /// The hooks that run outside once the namespaces stand; `prestart` is the older name of the same point.
@@ -146,8 +149,7 @@ fn runtime_hooks(spec: &Spec) -> Vec<oci::runtime::Hook> {
 fn spawn(plan: &ContainerPlan, entry: &Entry) -> Result<Fork, CreateError> {
     let namespaces = &plan.namespaces;
     if namespaces.has_users() && !namespaces.join.is_empty() {
-        return spawn_through_joined(plan, entry)
-            .map_err(CreateError::sys("join namespaces and start the first process"));
+        return spawn_through_joined(plan, entry);
     }
     let clone = || processes::clone_into(&namespaces.at_clone(), entry.clone_fd());
     match namespaces.joined(NamespaceKind::Pid) {
@@ -162,60 +164,94 @@ pub(crate) fn in_pid_namespace(joined: &OwnedFd, clone: impl FnOnce() -> sys::Re
     let own = namespace::open_of(0, NamespaceKind::Pid)?;
     namespace::enter(joined.as_fd(), NamespaceKind::Pid)?;
     let fork = clone();
-    if !matches!(fork, Ok(Fork::Child)) {
-        namespace::enter(own.as_fd(), NamespaceKind::Pid)?;
+    if matches!(fork, Ok(Fork::Child)) {
+        return fork;
     }
-    fork
+    let back = namespace::enter(own.as_fd(), NamespaceKind::Pid);
+    match (fork, back) {
+        (Ok(Fork::Parent(child)), Err(error)) => {
+            end(&child);
+            Err(error)
+        }
+        (fork, _) => fork,
+    }
 }
 
 /// Joins namespaces beside a user namespace, which must be done by another process: a joined user namespace cannot be
 /// left again, and joining others needs rights that a new one takes away. That process then clones our first process as
 /// its sibling, so that it is our own child.
-fn spawn_through_joined(plan: &ContainerPlan, entry: &Entry) -> sys::Result<Fork> {
-    let (ours, theirs) = Channel::pair()?;
-    match processes::clone_into(&[], None)? {
-        Fork::Parent(between) => {
-            drop(theirs);
-            let told = ours.receive::<Result<u32, String>>()?;
-            processes::wait(&between.pidfd)?;
-            match told {
-                Some((Ok(pid), Some(pidfd))) => Ok(Fork::Parent(Child { pid, pidfd })),
-                Some((Err(_), _)) | None | Some((Ok(_), None)) => {
-                    Err(sys::Error::new("setns() or clone3()", sys::Errno::PERM))
-                }
-            }
-        }
+fn spawn_through_joined(plan: &ContainerPlan, entry: &Entry) -> Result<Fork, CreateError> {
+    let failed = CreateError::sys("start a process that joins namespaces");
+    let (ours, theirs) = Channel::pair().map_err(CreateError::sys("make a socket pair"))?;
+    match processes::clone_into(&[], None).map_err(failed)? {
         Fork::Child => {
             drop(ours);
-            match join_and_clone(plan, entry) {
-                Ok(Fork::Child) => return Ok(Fork::Child),
-                Ok(Fork::Parent(child)) => theirs.send(&Ok::<_, String>(child.pid), Some(child.pidfd.as_fd()))?,
-                Err(error) => theirs.send(&Err::<u32, _>(error.to_string()), None)?,
+            match clone_and_tell(plan, entry, &theirs) {
+                Some(first) => Ok(first),
+                None => processes::exit(0),
             }
-            processes::exit(0)
+        }
+        Fork::Parent(between) => {
+            drop(theirs);
+            let told = ours.receive::<Result<u32, Failure>>();
+            processes::wait(&between.pidfd).map_err(CreateError::sys("wait for the process that joins namespaces"))?;
+            match told.map_err(CreateError::sys("hear from the process that joins namespaces"))? {
+                Some((Ok(pid), Some(pidfd))) => Ok(Fork::Parent(Child { pid, pidfd })),
+                Some((Err(failure), _)) => Err(failure.into()),
+                _ => Err(CreateError::Died("while it joined namespaces".to_owned())),
+            }
         }
     }
+}
+
+/// Goes on as the first process, or tells what came of it and returns nothing: this process must not become a second
+/// creator.
+fn clone_and_tell(plan: &ContainerPlan, entry: &Entry, creator: &Channel) -> Option<Fork> {
+    let sent = match join_and_clone(plan, entry) {
+        Ok(Fork::Child) => return Some(Fork::Child),
+        Ok(Fork::Parent(child)) => {
+            let sent = creator.send(&Ok::<_, Failure>(child.pid), Some(child.pidfd.as_fd()));
+            if sent.is_err() {
+                let _ = processes::pidfd_send_signal(&child.pidfd, SIGKILL);
+            }
+            sent
+        }
+        Err(error) => creator.send(&Err::<u32, _>(Failure::new("join the namespaces of the spec", &error)), None),
+    };
+    // Without a creator there is nobody to tell.
+    drop(sent);
+    None
 }
 
 fn join_and_clone(plan: &ContainerPlan, entry: &Entry) -> sys::Result<Fork> {
     let open = |(kind, path): &(NamespaceKind, std::path::PathBuf)| namespace::open(path).map(|ns| (*kind, ns));
     let joined: Vec<_> = plan.namespaces.join.iter().map(open).collect::<sys::Result<_>>()?;
-    joined.iter().try_for_each(|(kind, ns)| namespace::enter(ns.as_fd(), *kind))?;
+    let enter = |(kind, ns): &(NamespaceKind, OwnedFd)| namespace::enter(ns.as_fd(), *kind);
+    let (users, others): (Vec<_>, Vec<_>) = joined.iter().partition(|(kind, _)| *kind == NamespaceKind::User);
+    // Some belong to us and are joined with the rights we have, others to the user namespace and are joined with its.
+    let mut left = Vec::new();
+    for namespace in others {
+        match enter(namespace) {
+            Err(error) if error.errno() == sys::Errno::PERM && !users.is_empty() => left.push(namespace),
+            done => done?,
+        }
+    }
+    users.into_iter().chain(left).try_for_each(enter)?;
     processes::clone_sibling_into(&plan.namespaces.at_clone(), entry.clone_fd())
 }
 
 impl Created {
     fn await_ready(&mut self, plan: &ContainerPlan, options: &CreateOptions<'_>) -> Result<(), CreateError> {
         let Some(standing) = &mut self.container else { return Ok(()) };
+        serve(standing.child.pid, plan, options)?;
         if plan.namespaces.makes(NamespaceKind::User) {
             map_ids(standing.child.pid, plan)?;
             standing.channel.send(&ToInit::Mapped, None).map_err(CreateError::sys("tell the first process"))?;
         }
         loop {
-            match receive(&standing.channel, &standing.child)? {
+            match standing.receive()? {
                 (FromInit::Ready, _) => return Ok(()),
                 (FromInit::Terminal, fd) => standing.terminal = fd,
-                (FromInit::Listener, fd) => standing.listener = fd,
                 (FromInit::RuntimeHooks, _) => {
                     let state = State::creating(plan, options.spec, options.bundle, standing.child.pid).to_json();
                     crate::hooks::run("createRuntime", &runtime_hooks(options.spec), &state)?;
@@ -249,35 +285,60 @@ impl Created {
     pub fn start(mut self) -> Result<(Process, Cgroup), CreateError> {
         let standing = self.container.as_mut().ok_or(CreateError::Died("gone".to_owned()))?;
         standing.channel.send(&ToInit::Start, None).map_err(CreateError::sys("tell the first process"))?;
-        standing.listener = await_exec(&standing.channel, &standing.child)?.or(standing.listener.take());
-        self.keep()
+        await_exec(&standing.channel, &standing.child).map_err(|error| standing.explained(error))?;
+        self.take()
     }
 
-    /// Leaves the container at its gate, for somebody else to open.
-    pub fn keep(mut self) -> Result<(Process, Cgroup), CreateError> {
+    /// Leaves the container at its gate, for somebody else to open. Until here, the first process ends with its creator.
+    pub fn keep(self) -> Result<(Process, Cgroup), CreateError> {
+        if let Some(standing) = &self.container {
+            standing.channel.send(&ToInit::Kept, None).map_err(CreateError::sys("tell the first process"))?;
+        }
+        self.take()
+    }
+
+    fn take(mut self) -> Result<(Process, Cgroup), CreateError> {
         let standing = self.container.take().ok_or(CreateError::Died("gone".to_owned()))?;
         let process = Process { pid: standing.child.pid, pidfd: standing.child.pidfd, terminal: standing.terminal };
         Ok((process, standing.cgroup.keep()))
     }
 }
 
+impl Standing {
+    fn receive(&self) -> Result<(FromInit, Option<OwnedFd>), CreateError> {
+        receive(&self.channel, &self.child).map_err(|error| self.explained(error))
+    }
+
+    /// Says why the first process died without a word, where the kernel has counted it.
+    fn explained(&self, error: CreateError) -> CreateError {
+        match error {
+            CreateError::Died(_) if self.cgroup.oom_kills().is_ok_and(|kills| kills > 0) => CreateError::OutOfMemory,
+            other => other,
+        }
+    }
+}
+
 impl Drop for Created {
     fn drop(&mut self) {
         let Some(standing) = self.container.take() else { return };
-        // Most often it has ended already, which is why we are here.
-        let _ = processes::pidfd_send_signal(&standing.child.pidfd, SIGKILL);
-        let _ = processes::wait(&standing.child.pidfd);
+        end(&standing.child);
+        // Hooks in the container's namespaces may have left processes.
+        let _ = standing.cgroup.kill();
     }
+}
+
+/// Kills a child and reaps it. Most often it has ended already, which is why we are here.
+fn end(child: &Child) {
+    let _ = processes::pidfd_send_signal(&child.pidfd, SIGKILL);
+    let _ = processes::wait(&child.pidfd);
 }
 
 const SIGKILL: i32 = 9;
 
-/// Waits until the program runs; returns the listener of its filter, if it has one.
-pub(crate) fn await_exec(channel: &Channel, child: &Child) -> Result<Option<OwnedFd>, CreateError> {
-    let mut listener = None;
+/// Waits until the program runs.
+pub(crate) fn await_exec(channel: &Channel, child: &Child) -> Result<(), CreateError> {
     loop {
         match receive(channel, child)? {
-            (FromInit::Listener, fd) => listener = fd,
             (FromInit::Failed(failure), _) => return Err(failure.into()),
             (FromInit::Executing, _) => break,
             _ => {}
@@ -287,7 +348,7 @@ pub(crate) fn await_exec(channel: &Channel, child: &Child) -> Result<Option<Owne
     let failed = CreateError::sys("hear of the exec");
     match channel.receive::<FromInit>().map_err(failed)? {
         Some((FromInit::Failed(failure), _)) => Err(failure.into()),
-        _ => Ok(listener),
+        _ => Ok(()),
     }
 }
 
@@ -302,6 +363,37 @@ fn died(child: &Child) -> CreateError {
         Ok(ExitStatus::Exited(code)) => format!("exit code {code}"),
         Err(error) => error.to_string(),
     })
+}
+
+/// Sets from outside what the first process may lack the rights for in its user namespace.
+fn serve(pid: u32, plan: &ContainerPlan, options: &CreateOptions<'_>) -> Result<(), CreateError> {
+    for step in &plan.process.service {
+        options.recorder.record(step);
+        apply_service(pid, *step).map_err(CreateError::sys("set how the kernel serves the first process"))?;
+    }
+    if plan.namespaces.has_users() {
+        for limit in &plan.process.limits {
+            // Where this host may not raise limits, the first process says so when it sets them.
+            let _ = sys::scheduling::raise_ceiling(pid, limit.resource, limit.limit.hard);
+        }
+    }
+    Ok(())
+}
+
+/// Sets how a process is served; 0 is the calling one.
+pub(crate) fn apply_service(pid: u32, step: ServiceStep) -> sys::Result<()> {
+    match step {
+        ServiceStep::Scheduler(scheduling) => sys::scheduling::set_scheduling(pid, &scheduling),
+        ServiceStep::IoPriority { class, level } => sys::scheduling::set_io_priority(pid, class, level),
+        ServiceStep::OomScore(score) => match sys::scheduling::set_oom_score(pid, score) {
+            // Lowering the score needs CAP_SYS_RESOURCE; where it is missing the inherited score stays.
+            Err(error) if error.errno() == sys::Errno::ACCESS => {
+                tracing::warn!("this host may not lower oom_score_adj to {score} (no CAP_SYS_RESOURCE)");
+                Ok(())
+            }
+            done => done,
+        },
+    }
 }
 
 fn map_ids(pid: u32, plan: &ContainerPlan) -> Result<(), CreateError> {

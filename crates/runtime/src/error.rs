@@ -42,14 +42,25 @@ pub enum FailureKind {
 impl Failure {
     /// Tells which step failed because of which system call.
     pub(crate) fn new(step: impl Into<String>, error: &sys::Error) -> Self {
-        let cause = Cause { text: error.to_string(), errno: Some(error.errno().raw_os_error()) };
-        Self { step: step.into(), kind: FailureKind::Other, cause }
+        let cause = Cause { text: shortened(error.to_string()), errno: Some(error.errno().raw_os_error()) };
+        Self { step: shortened(step.into()), kind: FailureKind::Other, cause }
     }
 
     /// Tells which step failed, in words.
     pub(crate) fn told(step: impl Into<String>, kind: FailureKind, text: impl Into<String>) -> Self {
-        Self { step: step.into(), kind, cause: Cause { text: text.into(), errno: None } }
+        Self { step: shortened(step.into()), kind, cause: Cause { text: shortened(text.into()), errno: None } }
     }
+}
+
+/// How much of a failure's reason travels: paths are short, and a message has its bounds.
+const MAX_TEXT: usize = 4096;
+
+fn shortened(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        text.truncate(text.floor_char_boundary(MAX_TEXT));
+        text.push_str(" ...");
+    }
+    text
 }
 
 /// Why a container cannot be created.
@@ -79,6 +90,9 @@ pub enum CreateError {
     /// The first process died without a word, as under a memory limit that cannot hold it.
     #[error("the container's first process was killed while it set up the container ({0})")]
     Died(String),
+    /// The memory limit holds less than it takes to set a container up.
+    #[error("the memory limit is too low to start a container: the kernel killed its first process for want of memory")]
+    OutOfMemory,
     /// Our own binary could be overwritten from inside.
     #[error("the runtime must run from a sealed binary")]
     NotSealed,

@@ -8,11 +8,13 @@ use sys::namespace::{self, NamespaceKind};
 use sys::process::{self as processes, Fork};
 use trace::{Recorder, Step};
 
-use crate::create::{Process, await_exec, in_pid_namespace, receive};
+use crate::create::{Process, apply_service, await_exec, in_pid_namespace, receive};
 use crate::error::{CreateError, Failure};
 use crate::init::Stdio;
-use crate::init::process::{Entrance, become_program, fail};
+use crate::init::process::{Entrance, Own, become_program, fail};
+use crate::listener::Agent;
 use crate::plan::{PlanError, ProcessPlan, process};
+use crate::state::State;
 use crate::sync::{Channel, FromInit};
 
 /// What joins which container, and how.
@@ -26,6 +28,8 @@ pub struct ExecOptions<'e> {
     pub process: &'e oci::runtime::Process,
     /// The container's system call filter.
     pub seccomp: Option<&'e LinuxSeccomp>,
+    /// The container's state, for the agent of a filter that notifies.
+    pub state: Option<&'e State>,
     /// The way into the container's cgroup.
     pub entry: &'e Entry,
     /// Standard input, output and error; `None` keeps the caller's. Unused with a terminal.
@@ -43,14 +47,18 @@ pub fn exec(options: &ExecOptions<'_>) -> Result<Process, CreateError> {
     if !processes::is_sealed() {
         return Err(CreateError::NotSealed);
     }
-    let plan = process::plan_process(options.process, options.seccomp).map_err(PlanError::from)?;
+    let mut plan = process::plan_process(options.process, options.seccomp).map_err(PlanError::from)?;
+    plan.personality = personality_of(options.pid);
+    let state = || options.state.cloned().unwrap_or_default();
+    let agent = Agent::connect(plan.seccomp.as_ref(), state)
+        .map_err(CreateError::sys("connect to the agent of the system call filter"))?;
     let kinds = foreign_namespaces(options.pid).map_err(CreateError::sys("look at the container's namespaces"))?;
     options.recorder.record(&join_step(options.pid, &kinds));
     let (channel, theirs) = Channel::pair().map_err(CreateError::sys("make a socket pair"))?;
     match spawn(options, &kinds).map_err(CreateError::sys("start a process in the container"))? {
         Fork::Child => {
             drop(channel);
-            join_and_become(options, &plan, &kinds, &theirs)
+            join_and_become(options, &plan, &kinds, agent, &theirs)
         }
         Fork::Parent(child) => {
             drop(theirs);
@@ -100,9 +108,18 @@ fn await_terminal(channel: &Channel, child: &processes::Child) -> Result<Option<
     }
 }
 
-fn join_and_become(options: &ExecOptions<'_>, plan: &ProcessPlan, kinds: &[NamespaceKind], channel: &Channel) -> ! {
-    let failure = match join(options, plan, kinds, channel) {
-        Ok(terminal) => {
+fn join_and_become(
+    options: &ExecOptions<'_>,
+    plan: &ProcessPlan,
+    kinds: &[NamespaceKind],
+    agent: Option<Agent>,
+    channel: &Channel,
+) -> ! {
+    processes::set_umask(0o022);
+    let own = Own::open(plan, agent).map_err(|error| Failure::new("look at its own process", &error));
+    let joined = own.and_then(|own| join(options, plan, kinds, channel).map(|terminal| (own, terminal)));
+    let failure = match joined {
+        Ok((own, terminal)) => {
             let entrance = Entrance {
                 plan,
                 channel,
@@ -110,6 +127,7 @@ fn join_and_become(options: &ExecOptions<'_>, plan: &ProcessPlan, kinds: &[Names
                 stdio: options.stdio,
                 terminal,
                 preserve_fds: options.preserve_fds,
+                own,
             };
             become_program(&entrance, || Ok(())).unwrap_or_else(|failure| failure)
         }
@@ -125,6 +143,14 @@ fn join(
     channel: &Channel,
 ) -> Result<Option<OwnedFd>, Failure> {
     let failed = |step: &'static str| move |error: sys::Error| Failure::new(step, &error);
+    for step in &plan.service {
+        options.recorder.record(step);
+        apply_service(0, *step).map_err(failed("set how the kernel serves it"))?;
+    }
+    for limit in &plan.limits {
+        // Raised while we have the rights for it; where this host has not, setting the limit says so.
+        let _ = sys::scheduling::raise_ceiling(0, limit.resource, limit.limit.hard);
+    }
     // Into the cgroup first: what is joined afterwards could use up what the container's limits bound.
     options.entry.join().map_err(failed("enter the container's cgroup"))?;
     let others: Vec<_> = kinds.iter().copied().filter(|kind| *kind != NamespaceKind::Pid).collect();
@@ -136,4 +162,10 @@ fn join(
         Some(size) => crate::init::open_terminal(channel, plan, size).map(Some).map_err(failed("open a terminal")),
         None => Ok(None),
     }
+}
+
+/// Returns the execution domain of a container's first process, where it is not the ordinary one.
+fn personality_of(pid: u32) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/personality")).ok()?;
+    u32::from_str_radix(text.trim(), 16).ok().filter(|domain| *domain != 0)
 }

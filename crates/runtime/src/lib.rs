@@ -12,6 +12,8 @@ pub mod exec;
 pub mod hooks;
 mod init;
 pub mod lifecycle;
+mod listener;
+pub mod overlay;
 pub mod plan;
 pub mod reaper;
 pub mod records;

@@ -139,7 +139,7 @@ impl Runtime {
         if gated && plan.process.terminal.is_some() && request.console.is_none() {
             return Err(LifecycleError::NoConsole);
         }
-        self.records.reserve(id)?;
+        let lock = self.reserve(id)?;
         let reserved = Reservation { records: &self.records, id };
         self.records.write_spec(id, &json)?;
         let gate = if gated { Some(sys::path::make_fifo(&self.records.gate(id))?) } else { None };
@@ -160,27 +160,41 @@ impl Runtime {
             self.poststart(&spec, &record)?;
         }
         reserved.keep();
+        drop(lock);
         Ok(process)
+    }
+
+    /// Takes an ID. What a `create` that was killed half-way has left under it is taken away first.
+    fn reserve(&self, id: &str) -> Result<OwnedFd, LifecycleError> {
+        match self.records.reserve(id) {
+            Err(LifecycleError::Exists(id)) => {
+                let Some(_claim) = self.records.claim_abandoned(&id) else { return Err(LifecycleError::Exists(id)) };
+                self.delete_unfinished(&id)?;
+                self.records.reserve(&id)
+            }
+            done => done,
+        }
     }
 
     /// Opens the gate.
     pub fn start(&self, id: &str) -> Result<(), LifecycleError> {
         let record = self.records.read(id)?;
-        let gate = self.records.gate(id);
         let refuse = |status| LifecycleError::Status { operation: "start", id: id.to_owned(), status };
         match self.status(&record) {
             Status::Created => {}
             status => return Err(refuse(status)),
         }
-        match sys::path::open_gate(&gate) {
-            // Nobody waits at it: the process has died, or another `start` was faster.
-            Err(error) if matches!(error.errno(), sys::Errno::NXIO | sys::Errno::NOENT) => {
-                return Err(refuse(self.status(&record)));
-            }
-            opened => opened?,
-        }
-        std::fs::remove_file(&gate)
-            .map_err(|error| LifecycleError::State(sys::Error::from_io(format!("unlink({gate:?})"), &error)))?;
+        // Whoever takes the gate away is the one who starts, so of two at once one is refused.
+        let taken = self.records.take_gate(id)?.ok_or_else(|| refuse(self.status(&record)))?;
+        let opened = match sys::path::open_gate(&taken) {
+            // Nobody waits at it: the process has died.
+            Err(error) if error.errno() == sys::Errno::NXIO => Err(refuse(self.status(&record))),
+            opened => opened.map_err(Into::into),
+        };
+        // Whatever came of it, nobody can pass here twice.
+        let _ = std::fs::remove_file(&taken);
+        // The process lets go of its gate by the exec of the program.
+        sys::path::wait_unread(&opened?)?;
         self.poststart(&self.records.read_spec(id)?, &record)
     }
 
@@ -215,7 +229,7 @@ impl Runtime {
         if !processes::is_alive(record.pid, record.start_time) {
             return Status::Stopped;
         }
-        if self.records.gate(&record.id).exists() {
+        if sys::path::has_reader(&self.records.gate(&record.id)) {
             return Status::Created;
         }
         match self.cgroup(record).map(|cgroup| cgroup.is_frozen()) {
@@ -322,6 +336,7 @@ impl Runtime {
         }
         let spec = self.records.read_spec(id)?;
         let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+        let state = self.document(&record, &spec);
         let pidfd = processes::pidfd_open(record.pid)?;
         let entry = self.cgroup(&record)?.entry()?;
         let options = ExecOptions {
@@ -329,6 +344,7 @@ impl Runtime {
             pidfd: &pidfd,
             process,
             seccomp,
+            state: Some(&state),
             entry: &entry,
             stdio: None,
             preserve_fds,

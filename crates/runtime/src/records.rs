@@ -4,10 +4,11 @@
 //! <root>/<id>/
 //!   state.json    the record: process, bundle, cgroup
 //!   config.json   the spec as it was at `create`; later changes of the bundle's have no effect
-//!   exec.fifo     the gate: there until `start` has opened it
+//!   exec.fifo     the gate: there until `start` takes it away to open it
 //! ```
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -59,7 +60,9 @@ impl Records {
     }
 
     /// Makes the directory of a new container; its name is taken by whoever makes it first.
-    pub(crate) fn reserve(&self, id: &str) -> Result<(), LifecycleError> {
+    ///
+    /// The descriptor that comes back holds the lock of whoever is at work in it.
+    pub(crate) fn reserve(&self, id: &str) -> Result<OwnedFd, LifecycleError> {
         let mut private = fs::DirBuilder::new();
         private.mode(0o700);
         let failed = |dir: &Path| {
@@ -73,6 +76,26 @@ impl Records {
                 Err(LifecycleError::Exists(id.to_owned()))
             }
             done => done.map_err(failed(&dir)),
+        }?;
+        // Somebody may have found the new directory before it was locked, and taken it for an abandoned one.
+        lock_dir(&dir)?.ok_or_else(|| LifecycleError::Exists(id.to_owned()))
+    }
+
+    /// Takes over a directory that a `create` that was killed has left without a record; `None` if it is none.
+    pub(crate) fn claim_abandoned(&self, id: &str) -> Option<OwnedFd> {
+        let dir = self.dir(id);
+        // The lock first: whoever lets go of it has written the record before.
+        let lock = lock_dir(&dir).ok().flatten()?;
+        (!dir.join("state.json").exists()).then_some(lock)
+    }
+
+    /// Takes the gate of a container away for the one who opens it; `None` when it is gone.
+    pub(crate) fn take_gate(&self, id: &str) -> Result<Option<PathBuf>, LifecycleError> {
+        let (gate, taken) = (self.gate(id), self.dir(id).join("exec.fifo.taken"));
+        match fs::rename(&gate, &taken) {
+            Ok(()) => Ok(Some(taken)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(sys::Error::from_io(format!("rename({gate:?}, {taken:?})"), &error).into()),
         }
     }
 
@@ -128,6 +151,16 @@ impl Records {
     }
 }
 
+/// Locks a directory; `None` when somebody else has it, or has removed it meanwhile.
+fn lock_dir(dir: &Path) -> sys::Result<Option<OwnedFd>> {
+    use std::os::unix::fs::MetadataExt as _;
+    let failed = |error: std::io::Error| sys::Error::from_io(format!("open({dir:?}, O_DIRECTORY)"), &error);
+    let file = fs::File::open(dir).map_err(failed)?;
+    let locked = file.metadata().map_err(failed)?.ino();
+    let is_ours = sys::file::try_lock(&file)? && fs::metadata(dir).is_ok_and(|now| now.ino() == locked);
+    Ok(is_ours.then(|| file.into()))
+}
+
 /// Reads a spec, with the bytes it was read from.
 pub(crate) fn read_spec(path: &Path) -> Result<(Spec, Vec<u8>), LifecycleError> {
     let json = fs::read(path).map_err(|error| {
@@ -172,7 +205,10 @@ mod tests {
     fn an_id_is_taken_once() {
         let dir = tempfile::tempdir().unwrap();
         let records = Records::at(dir.path().join("new"));
-        records.reserve("web").unwrap();
+        let lock = records.reserve("web").unwrap();
+        assert!(records.claim_abandoned("web").is_none());
+        drop(lock);
+        assert!(records.claim_abandoned("web").is_some());
         assert!(matches!(records.reserve("web"), Err(LifecycleError::Exists(_))));
         records.remove("web").unwrap();
         records.reserve("web").unwrap();

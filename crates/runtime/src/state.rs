@@ -12,7 +12,7 @@ use crate::plan::ContainerPlan;
 pub const SPEC_VERSION: &str = "1.2.1";
 
 /// A container's state as the runtime-spec has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct State {
     /// The version of the specification.
@@ -31,10 +31,11 @@ pub struct State {
 }
 
 /// Where a container is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// It is being made.
+    #[default]
     Creating,
     /// It stands and has not been started.
     Created,

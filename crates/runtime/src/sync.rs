@@ -14,8 +14,6 @@ use crate::error::Failure;
 pub(crate) enum FromInit {
     /// The terminal's master comes beside this message.
     Terminal,
-    /// The seccomp listener comes beside this message.
-    Listener,
     /// The namespaces stand; hooks that run outside may run now.
     RuntimeHooks,
     /// All is set up; the gate is awaited.
@@ -33,6 +31,8 @@ pub(crate) enum ToInit {
     Mapped,
     /// The hooks have run.
     HooksDone,
+    /// The container is on record, so the creator may leave.
+    Kept,
     /// The gate is open.
     Start,
 }
@@ -53,8 +53,7 @@ impl Channel {
     /// Sends a message, with at most one descriptor.
     pub(crate) fn send(&self, message: &impl Serialize, fd: Option<BorrowedFd<'_>>) -> sys::Result<()> {
         // Our messages are plain enums of strings and numbers, which always serialise.
-        let mut bytes = serde_json::to_vec(message).unwrap_or_default();
-        bytes.truncate(MAX_MESSAGE);
+        let bytes = serde_json::to_vec(message).unwrap_or_default();
         sys::socket::send(&self.0, &bytes, fd.as_slice()).map(drop)
     }
 

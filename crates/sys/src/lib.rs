@@ -18,6 +18,7 @@ pub mod namespace;
 pub mod path;
 pub mod process;
 pub mod pty;
+pub mod scheduling;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;

@@ -104,6 +104,18 @@ impl Filesystem {
     }
 }
 
+/// Mounts a file system the older way (mount(2)), on a path of the calling process's view; the options are at most a page.
+pub fn mount_at(kind: &str, target: &Path, options: &str) -> Result<()> {
+    let call = || format!("mount({kind:?}, {target:?}, {options:?})");
+    let options = std::ffi::CString::new(options).ok().ok_or(Errno::INVAL).call(call)?;
+    rustix::mount::mount(kind, target, kind, rustix::mount::MountFlags::empty(), options.as_c_str()).call(call)
+}
+
+/// Opens the mount at a path of the calling process's view, attached as it is.
+pub fn open_mount(path: &Path) -> Result<OwnedFd> {
+    rustix::mount::open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLOEXEC).call(|| format!("open_tree({path:?})"))
+}
+
 /// Makes a detached copy of the mount at `path` (below `base`, or in the calling process's view), with all mounts
 /// below it when `recursive`.
 pub fn clone_tree_at(base: Option<BorrowedFd<'_>>, path: impl AsRef<Path>, recursive: bool) -> Result<OwnedFd> {

@@ -147,6 +147,14 @@ pub fn is_dir(fd: impl AsFd) -> bool {
     file_type(fd).is_ok_and(|kind| kind == FileType::Directory)
 }
 
+/// Tells whether the null device stands behind a descriptor.
+pub fn is_null_device(fd: impl AsFd) -> bool {
+    let stat = rustix::fs::fstat(fd.as_fd());
+    stat.is_ok_and(|stat| {
+        FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == rustix::fs::makedev(1, 3)
+    })
+}
+
 /// Opens a path of the calling process's own view for pointing at it, links followed.
 pub fn open_host(path: &Path) -> Result<OwnedFd> {
     rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
@@ -195,19 +203,49 @@ pub fn change_dir(path: &Path) -> Result<()> {
     rustix::process::chdir(path).call(|| format!("chdir({path:?})"))
 }
 
-/// Makes a fifo and opens its reading end, which waits for no writer.
+/// Makes an open directory the working directory.
+pub fn change_dir_to(dir: impl AsFd) -> Result<()> {
+    rustix::process::fchdir(dir.as_fd()).call(|| format!("fchdir({})", dir.as_fd().as_raw_fd()))
+}
+
+/// Makes a fifo and opens it for the process that will wait at it.
+///
+/// It is open for writing too, so that a writer that comes and goes without a word is no end of file.
 pub fn make_fifo(path: &Path) -> Result<OwnedFd> {
     let mode = Mode::RUSR | Mode::WUSR;
     rustix::fs::mknodat(CWD, path, FileType::Fifo, mode, 0).call(|| format!("mkfifo({path:?})"))?;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).call(|| format!("open({path:?}, O_RDONLY|O_NONBLOCK)"))
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).call(|| format!("open({path:?}, O_RDWR|O_NONBLOCK)"))
 }
 
-/// Writes a byte into a fifo that somebody reads; `ENXIO` when nobody does.
-pub fn open_gate(path: &Path) -> Result<()> {
+/// Tells whether somebody has a fifo open for reading.
+pub fn has_reader(path: &Path) -> bool {
+    open_for_reader(path).is_ok()
+}
+
+/// Writes a byte into a fifo that somebody reads, and returns the writing end; `ENXIO` when nobody does.
+pub fn open_gate(path: &Path) -> Result<OwnedFd> {
+    let fifo = open_for_reader(path)?;
+    rustix::io::write(&fifo, &[0]).call(|| format!("write({path:?}, 1 byte)"))?;
+    Ok(fifo)
+}
+
+fn open_for_reader(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let fifo = rustix::fs::open(path, flags, Mode::empty()).call(|| format!("open({path:?}, O_WRONLY|O_NONBLOCK)"))?;
-    rustix::io::write(fifo, &[0]).map(drop).call(|| format!("write({path:?}, 1 byte)"))
+    rustix::fs::open(path, flags, Mode::empty()).call(|| format!("open({path:?}, O_WRONLY|O_NONBLOCK)"))
+}
+
+/// Waits until nobody has a fifo open for reading any more, given its writing end.
+pub fn wait_unread(fifo: impl AsFd) -> Result<()> {
+    use rustix::event::{PollFd, PollFlags, poll};
+    // A writing end without a reader is in error, which is always told; nothing else is asked for.
+    let mut fds = [PollFd::from_borrowed_fd(fifo.as_fd(), PollFlags::empty())];
+    loop {
+        match poll(&mut fds, None) {
+            Err(Errno::INTR) => {}
+            other => return other.map(drop).call(|| "poll(fifo)"),
+        }
+    }
 }
 
 /// Writes to standard error without the locks and buffers of a process that this one was cloned from.

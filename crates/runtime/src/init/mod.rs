@@ -18,9 +18,11 @@ use sys::{credentials, path as paths, process as processes};
 use trace::{Explain as _, Recorder};
 
 use crate::error::{Failure, FailureKind};
+use crate::listener::Agent;
 use crate::plan::steps::sysctl_path;
 use crate::plan::{ContainerPlan, InitStep, ProcessPlan, TerminalSize, TimeOffset};
 use crate::sync::{Channel, FromInit, ToInit};
+use process::Own;
 use rootfs::{Prepared, RootFs};
 
 /// What the first process has at hand beside the plan.
@@ -36,6 +38,8 @@ pub(crate) struct Init<'i> {
     pub(crate) entry: &'i Entry,
     /// Mounts that the creator has prepared, since this process may not.
     pub(crate) prepared: &'i Prepared,
+    /// The connection to the agent of the system call filter.
+    pub(crate) agent: Option<Agent>,
     /// What becomes standard input, output and error, unless there is a terminal.
     pub(crate) stdio: Stdio<'i>,
     /// What holds the process back until the container is started.
@@ -72,12 +76,21 @@ pub(crate) struct InitHooks<'h> {
 }
 
 /// Carries the plan out and becomes the program. It ends the process where that fails.
-pub(crate) fn run(init: &Init<'_>) -> ! {
-    let failure = match prepare(init) {
-        Ok(terminal) => process::enter(init, terminal),
-        Err(failure) => failure,
+pub(crate) fn run(mut init: Init<'_>) -> ! {
+    // What is made on the way has the modes that are asked for, whatever the caller's mask; 022 is what programs expect.
+    processes::set_umask(0o022);
+    let failure = match Own::open(&init.plan.process, init.agent.take()) {
+        Ok(own) => prepare_and_enter(&init, own),
+        Err(error) => Failure::new("look at its own process", &error),
     };
     process::fail(init.channel, failure)
+}
+
+fn prepare_and_enter(init: &Init<'_>, own: Own) -> Failure {
+    match prepare(init) {
+        Ok(terminal) => process::enter(init, terminal, own),
+        Err(failure) => failure,
+    }
 }
 
 /// Does every step up to the gate and returns the terminal, if there is one.
@@ -171,7 +184,12 @@ fn new_time_namespace(offsets: &[TimeOffset]) -> Result<(), Fault> {
     namespace::unshare(&[NamespaceKind::Time])?;
     let lines: String =
         offsets.iter().map(|offset| format!("{} {} {}\n", offset.clock, offset.seconds, offset.nanoseconds)).collect();
-    if lines.is_empty() { Ok(()) } else { write_file("/proc/self/timens_offsets", &lines) }
+    if !lines.is_empty() {
+        write_file("/proc/self/timens_offsets", &lines)?;
+    }
+    // unshare(2) leaves the caller where it was; only since Linux 6.3 does its exec move it.
+    let own = namespace::open(Path::new("/proc/self/ns/time_for_children"))?;
+    Ok(namespace::enter(own.as_fd(), NamespaceKind::Time)?)
 }
 
 fn become_root(init: &Init<'_>) -> Result<(), Fault> {

@@ -2,17 +2,19 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use sys::credentials::{self, CapabilitySets};
-use sys::{process as processes, signal};
+use sys::process::{self as processes, OwnProc};
+use sys::signal;
 use trace::{Explain as _, Recorder};
 
 use super::{Gate, Init, Stdio, wait_for};
 use crate::error::{Failure, FailureKind};
+use crate::listener::Agent;
 use crate::plan::{CapabilityPlan, ProcessPlan, ProcessStep, SeccompPlan, UserPlan};
 use crate::sync::{Channel, FromInit, ToInit};
 
@@ -31,10 +33,30 @@ pub(crate) struct Entrance<'e> {
     pub(crate) terminal: Option<OwnedFd>,
     /// How many descriptors from 3 on the program inherits.
     pub(crate) preserve_fds: u32,
+    /// What was opened before the container's namespaces were entered.
+    pub(crate) own: Own,
+}
+
+/// What a process must open before it enters the container's namespaces: afterwards `/proc` is the container's.
+#[derive(Debug)]
+pub(crate) struct Own {
+    proc: Option<OwnProc>,
+    agent: Option<Agent>,
+}
+
+impl Own {
+    /// Opens what the plan needs.
+    pub(crate) fn open(plan: &ProcessPlan, mut agent: Option<Agent>) -> sys::Result<Self> {
+        if let Some(agent) = &mut agent {
+            agent.is_about(processes::id_in_proc()?);
+        }
+        let has_labels = plan.apparmor.is_some() || plan.selinux.is_some();
+        Ok(Self { proc: has_labels.then(OwnProc::open).transpose()?, agent })
+    }
 }
 
 /// Waits at the gate and becomes the program. It returns only what went wrong.
-pub(crate) fn enter(init: &Init<'_>, terminal: Option<OwnedFd>) -> Failure {
+pub(crate) fn enter(init: &Init<'_>, terminal: Option<OwnedFd>, own: Own) -> Failure {
     let entrance = Entrance {
         plan: &init.plan.process,
         channel: init.channel,
@@ -42,6 +64,7 @@ pub(crate) fn enter(init: &Init<'_>, terminal: Option<OwnedFd>) -> Failure {
         stdio: init.stdio,
         terminal,
         preserve_fds: init.preserve_fds,
+        own,
     };
     become_program(&entrance, || pass_gate(init)).unwrap_or_else(|failure| failure)
 }
@@ -51,7 +74,7 @@ fn pass_gate(init: &Init<'_>) -> Result<(), Failure> {
     match init.gate {
         Gate::Message => wait_for(init.channel, Some(&FromInit::Ready), &ToInit::Start).map_err(waiting)?,
         Gate::Fifo(fifo) => {
-            init.channel.send(&FromInit::Ready, None).map_err(waiting)?;
+            wait_for(init.channel, Some(&FromInit::Ready), &ToInit::Kept).map_err(waiting)?;
             // Whoever starts the container writes a byte into the fifo; no /proc is needed for the wait.
             sys::signal::wait_readable(fifo, None).map_err(waiting)?;
         }
@@ -69,6 +92,9 @@ pub(crate) fn become_program(
     let steps = plan.steps();
     let cut = steps.iter().position(|step| matches!(step, ProcessStep::Cwd(_))).map_or(0, |cwd| cwd + 1);
     let (before, after) = steps.split_at(cut);
+    // With no_new_privs the filter comes last of all, so that it need allow no call of ours but the exec.
+    let last = if plan.no_new_privileges && plan.seccomp.is_some() { after.len() - 1 } else { after.len() };
+    let (after, filter) = after.split_at(last);
     apply_all(entrance, before)?;
     check_cwd()?;
     // Looked up before the gate, so that a missing program is an error of `create` and not of the container.
@@ -76,8 +102,10 @@ pub(crate) fn become_program(
     let files = connect(entrance)?;
     gate()?;
     apply_all(entrance, after)?;
-    entrance.recorder.record(&plan.exec_step());
     prepare_exec(entrance, files)?;
+    record_all(entrance, filter);
+    entrance.recorder.record(&plan.exec_step());
+    filter.iter().try_for_each(|step| apply_told(entrance, step))?;
     let error = if plan.init {
         processes::execve_self(&init_arguments(&program, plan), &plan.environment)
     } else {
@@ -89,22 +117,31 @@ pub(crate) fn become_program(
 fn apply_all(entrance: &Entrance<'_>, steps: &[ProcessStep]) -> Result<(), Failure> {
     for step in steps {
         entrance.recorder.record(step);
-        apply(entrance, step).map_err(|error| Failure::new(step.explain().what, &error))?;
+        apply_told(entrance, step)?;
     }
     Ok(())
+}
+
+/// Tells steps that are then applied without a word, since their telling might be what the filter forbids.
+fn record_all(entrance: &Entrance<'_>, steps: &[ProcessStep]) {
+    steps.iter().for_each(|step| entrance.recorder.record(step));
+}
+
+fn apply_told(entrance: &Entrance<'_>, step: &ProcessStep) -> Result<(), Failure> {
+    apply(entrance, step).map_err(|error| Failure::new(step.explain().what, &error))
 }
 
 fn apply(entrance: &Entrance<'_>, step: &ProcessStep) -> sys::Result<()> {
     match step {
         ProcessStep::Limit(limit) => set_limit(limit.resource, limit.limit),
-        ProcessStep::OomScore(score) => set_oom_score(*score),
         ProcessStep::Cwd(path) => sys::path::change_dir(path),
         ProcessStep::Bounding(set) => credentials::limit_bounding_set(*set),
         ProcessStep::User(user) => become_user(user),
         ProcessStep::Capabilities(plan) => set_capabilities(plan),
         ProcessStep::NoNewPrivileges => credentials::set_no_new_privileges(),
-        ProcessStep::Seccomp(plan) => load_filter(entrance.channel, plan),
-        ProcessStep::Label { file, text } => write(&format!("/proc/self/attr/{file}"), text),
+        ProcessStep::Personality(domain) => sys::scheduling::set_personality(*domain),
+        ProcessStep::Seccomp(plan) => load_filter(entrance.own.agent.as_ref(), plan),
+        ProcessStep::Label { file, text } => set_label(entrance.own.proc.as_ref(), file, text),
     }
 }
 
@@ -122,17 +159,6 @@ fn set_limit(resource: u32, wish: processes::ResourceLimit) -> sys::Result<()> {
     let limit = processes::ResourceLimit { soft: at_most(wish.soft), hard: at_most(wish.hard) };
     tracing::warn!("this host may not raise limits (no CAP_SYS_RESOURCE): limit {resource} stays at {:?}", limit.hard);
     processes::set_resource_limit(resource, limit)
-}
-
-/// Lowering the score needs CAP_SYS_RESOURCE; where it is missing the inherited score stays.
-fn set_oom_score(score: i32) -> sys::Result<()> {
-    match write("/proc/self/oom_score_adj", &score.to_string()) {
-        Err(error) if error.errno() == sys::Errno::ACCESS => {
-            tracing::warn!("this host may not lower oom_score_adj to {score} (no CAP_SYS_RESOURCE)");
-            Ok(())
-        }
-        done => done,
-    }
 }
 
 fn become_user(user: &UserPlan) -> sys::Result<()> {
@@ -164,15 +190,16 @@ fn set_capabilities(plan: &CapabilityPlan) -> sys::Result<()> {
     credentials::set_ambient(plan.ambient.intersection(permitted))
 }
 
-fn load_filter(channel: &Channel, plan: &SeccompPlan) -> sys::Result<()> {
-    match sys::seccomp::load(&plan.program, plan.flags)? {
-        Some(listener) => channel.send(&FromInit::Listener, Some(listener.as_fd())),
-        None => Ok(()),
+fn load_filter(agent: Option<&Agent>, plan: &SeccompPlan) -> sys::Result<()> {
+    match (sys::seccomp::load(&plan.program, plan.flags)?, agent) {
+        (Some(listener), Some(agent)) => agent.hand_over(&listener),
+        _ => Ok(()),
     }
 }
 
-fn write(path: &str, text: &str) -> sys::Result<()> {
-    fs::write(path, text).map_err(|error| sys::Error::from_io(format!("write({path:?}, {text:?})"), &error))
+fn set_label(own: Option<&OwnProc>, file: &str, text: &str) -> sys::Result<()> {
+    let missing = || sys::Error::new("open(\"/proc/self\")", sys::Errno::BADF);
+    own.ok_or_else(missing)?.write(&format!("attr/{file}"), text)
 }
 
 /// A working directory outside the root would be a way out of it (CVE-2024-21626); the kernel shows one as unreachable.
@@ -200,15 +227,22 @@ fn connect<'e>(entrance: &'e Entrance<'_>) -> Result<Files<'e>, Failure> {
             Ok(Files::Terminal(terminal))
         }
         (None, Some(files)) => {
-            // So that a program without root can open /dev/stdout again; what is no file of ours stays as it is.
+            // So that a program without root can open /dev/stdout again.
             let user = &entrance.plan.user;
             if user.uid != 0 {
-                files.iter().for_each(|file| drop(sys::path::set_owner(file, Some(user.uid), None)));
+                files.iter().filter(|file| is_pipe(file)).for_each(|file| {
+                    drop(sys::path::set_owner(file, Some(user.uid), None));
+                });
             }
             Ok(Files::Given(files))
         }
         (None, None) => Ok(Files::Keep),
     }
+}
+
+/// What has a name on the host, such as /dev/null, is not ours to give away.
+fn is_pipe(file: &BorrowedFd<'_>) -> bool {
+    sys::path::file_type(file).is_ok_and(|kind| kind == sys::path::FileType::Fifo)
 }
 
 /// Everything that an exec passes on is put in order: descriptors, signals. Then the creator is told.
@@ -219,13 +253,22 @@ fn prepare_exec(entrance: &Entrance<'_>, files: Files<'_>) -> Result<(), Failure
         Files::Given(files) => Some(files),
         Files::Terminal(terminal) => Some([terminal.as_fd(); 3]),
     };
-    for (target, file) in (0..).zip(wanted.into_iter().flatten()) {
-        processes::duplicate_to(file, target).map_err(failed)?;
-    }
+    connect_standard(wanted).map_err(failed)?;
     let first = 3 + RawFd::try_from(entrance.preserve_fds).unwrap_or(RawFd::MAX - 3);
     processes::close_on_exec_from(first).map_err(failed)?;
     signal::reset().map_err(failed)?;
     entrance.channel.send(&FromInit::Executing, None).map_err(failed)
+}
+
+fn connect_standard(wanted: Option<[BorrowedFd<'_>; 3]>) -> sys::Result<()> {
+    let Some(files) = wanted else { return Ok(()) };
+    if files.iter().any(|file| file.as_raw_fd() <= 2) {
+        // One of them stands where another is to go.
+        let [stdin, stdout, stderr] = files.map(processes::duplicate_above_standard);
+        let moved = [stdin?, stdout?, stderr?];
+        return connect_standard(Some(moved.each_ref().map(AsFd::as_fd)));
+    }
+    (0..).zip(files).try_for_each(|(target, file)| processes::duplicate_to(file, target))
 }
 
 /// The init's argv: its name, the program's path, the program's argv.

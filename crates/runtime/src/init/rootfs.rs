@@ -5,47 +5,50 @@
 //! there whatever happens.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use sys::mount::{self, Attributes, Filesystem, MountAttrFlags as Attr};
 use sys::path::{self as paths, FileType, Root};
 
 use crate::plan::mounts::DeviceNumber;
-use crate::plan::{InitStep, Lower, MountSource, MountStep, NodeStep, Overlay, RootSource, RootStep};
+use crate::plan::{InitStep, MountSource, MountStep, NodeStep, RootSource, RootStep};
 
-/// Mounts that the creator made for a first process that may not make them: the steps' numbers and the mounts.
+/// Mounts that the creator made for a first process that cannot make them: the steps' numbers and the mounts.
 ///
 /// In a user namespace of its own, the first process can neither reach every source nor mount every file system; what it
-/// can do is attach a detached mount.
+/// can do is attach a detached mount. A bind that shares its mounts with the host must come from the host's own mounts,
+/// since the first process has only slaves of them.
 #[derive(Debug, Default)]
-pub(crate) struct Prepared(Vec<(usize, OwnedFd)>);
+pub(crate) struct Prepared {
+    mounts: Vec<(usize, OwnedFd)>,
+    root: Option<OwnedFd>,
+}
 
 impl Prepared {
-    /// Makes the mounts of the steps that a process in a user namespace cannot make itself.
-    pub(crate) fn for_user_namespace(steps: &[InitStep]) -> sys::Result<Self> {
-        let mut prepared = Vec::new();
+    /// Makes the mounts of the steps that the first process cannot make itself.
+    pub(crate) fn make(steps: &[InitStep], has_users: bool) -> sys::Result<Self> {
+        let mut prepared = Self::default();
         for (index, step) in steps.iter().enumerate() {
-            let mount = match step {
-                InitStep::Root(root) => Some(source_of_root(&root.source)?),
-                InitStep::Mount(MountStep { source: MountSource::Bind(path, recursion), .. }) => {
-                    Some(mount::clone_tree_at(None, path, recursion.is_recursive())?)
+            match step {
+                InitStep::Root(root) if has_users => prepared.root = Some(source_of_root(&root.source)?),
+                InitStep::Mount(mount) if has_users || mount.shares() => {
+                    if let MountSource::Bind(path, recursion) = &mount.source {
+                        let tree = mount::clone_tree_at(None, path, recursion.is_recursive())?;
+                        prepared.mounts.push((index, tree));
+                    }
                 }
-                InitStep::Node(node) if node.bind => Some(mount::clone_tree_at(None, &node.path, false)?),
-                _ => None,
-            };
-            prepared.extend(mount.map(|mount| (index, mount)));
+                InitStep::Node(node) if node.bind => {
+                    prepared.mounts.push((index, mount::clone_tree_at(None, &node.path, false)?));
+                }
+                _ => {}
+            }
         }
-        Ok(Self(prepared))
+        Ok(prepared)
     }
 
     fn get(&self, index: usize) -> Option<BorrowedFd<'_>> {
-        self.0.iter().find(|(step, _)| *step == index).map(|(_, mount)| mount.as_fd())
-    }
-
-    fn root(&self) -> Option<BorrowedFd<'_>> {
-        // The root is the first of the steps that have one.
-        self.0.first().map(|(_, mount)| mount.as_fd())
+        self.mounts.iter().find(|(step, _)| *step == index).map(|(_, mount)| mount.as_fd())
     }
 }
 
@@ -61,8 +64,8 @@ impl RootFs {
     /// Mounts the root and attaches it where nothing of the host is covered.
     pub(crate) fn mount(step: &RootStep, prepared: &Prepared) -> sys::Result<Self> {
         let made;
-        let source = match prepared.root() {
-            Some(mount) => mount,
+        let source = match &prepared.root {
+            Some(mount) => mount.as_fd(),
             None => {
                 made = source_of_root(&step.source)?;
                 made.as_fd()
@@ -189,9 +192,19 @@ impl RootFs {
         let cover = if paths::is_dir(&target) {
             mount::clone_tree(self.empty_dir()?, false)?
         } else {
-            mount::clone_tree(self.root.resolve(Path::new("/dev/null"))?, false)?
+            mount::clone_tree(self.null_device()?, false)?
         };
         mount::attach(cover, target)
+    }
+
+    /// An image may have put something else there, which would then show, writable, where it was to be hidden
+    /// (CVE-2025-31133).
+    fn null_device(&self) -> sys::Result<OwnedFd> {
+        let null = self.root.resolve(Path::new("/dev/null"))?;
+        if paths::is_null_device(&null) {
+            return Ok(null);
+        }
+        Err(sys::Error::new("fstat(\"/dev/null\"): not the null device", sys::Errno::NODEV))
     }
 
     /// One empty file system hides every masked directory: a clone is cheaper than a mount.
@@ -267,32 +280,6 @@ fn set_recursive(source: BorrowedFd<'_>, step: &MountStep) -> sys::Result<()> {
 fn source_of_root(source: &RootSource) -> sys::Result<OwnedFd> {
     match source {
         RootSource::Directory(path) => mount::clone_tree_at(None, path, true),
-        RootSource::Overlay(overlay) => mount_overlay(overlay),
+        RootSource::Overlay(overlay) => crate::overlay::mount(overlay),
     }
-}
-
-/// Mounts an overlay. `lowerdir+` takes one layer at a time (Linux 6.5), so that hundreds fit; it takes a descriptor
-/// since 6.13.
-fn mount_overlay(overlay: &Overlay) -> sys::Result<OwnedFd> {
-    let mut filesystem = Filesystem::open("overlay")?.option("source", "overlay")?;
-    for lower in &overlay.lowers {
-        filesystem = match lower {
-            Lower::Directory(path) => filesystem.path_option("lowerdir+", path)?,
-            Lower::Mount { mount, .. } => add_mount(filesystem, mount)?,
-        };
-    }
-    filesystem = filesystem.path_option("upperdir", &overlay.upper)?.path_option("workdir", &overlay.work)?;
-    if overlay.volatile {
-        filesystem = filesystem.flag("volatile")?;
-    }
-    filesystem.mount(Attr::empty())
-}
-
-fn add_mount(filesystem: Filesystem, layer: &OwnedFd) -> sys::Result<Filesystem> {
-    filesystem.descriptor_or("lowerdir+", layer.as_fd(), || {
-        // Before 6.13 a layer is a path, and a mount must be part of this namespace to be one. Over `/` it covers
-        // nothing, and the overlay keeps a reference of its own.
-        mount::attach(layer, paths::open_host(Path::new("/"))?)?;
-        Ok(format!("/proc/self/fd/{}", layer.as_raw_fd()))
-    })
 }

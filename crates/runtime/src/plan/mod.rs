@@ -4,11 +4,13 @@
 //! process then does inside ([`InitStep`], in order) and how it becomes the program ([`ProcessPlan`]). `create` carries it
 //! out; `explain` prints [`ContainerPlan::steps`]; a test looks at it.
 
+pub mod capabilities;
 pub mod mounts;
 pub mod namespaces;
 pub mod options;
 pub mod process;
 pub mod seccomp;
+pub mod service;
 pub mod steps;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +25,7 @@ pub use mounts::{Lower, MountPlanError, MountSource, MountStep, NodeStep, Overla
 pub use namespaces::{IdMapping, NamespaceError, NamespacePlan, TimeOffset};
 pub use options::MountOptions;
 pub use process::{CapabilityPlan, ProcessPlan, ProcessPlanError, ProcessStep, SeccompPlan, TerminalSize, UserPlan};
+pub use service::{ServiceError, ServiceStep};
 pub use steps::InitStep;
 
 /// Everything that is done to make a container, decided.
@@ -105,6 +108,7 @@ pub fn container(spec: &Spec, inputs: &Inputs<'_>) -> Result<ContainerPlan, Plan
     }
     let mut process = process::plan_process(process, linux.seccomp().as_ref())?;
     process.init = inputs.init;
+    process.personality = linux.personality().as_ref().map(personality_domain);
     let cgroup = cgroup::plan(inputs.cgroup, linux.resources().as_ref(), inputs.hierarchies)?;
     let init = plan_init(spec, linux, inputs, &namespaces, &process)?;
     let mut warnings = process.warnings.clone();
@@ -126,7 +130,6 @@ fn plan_init(
     if process.terminal.is_some() {
         steps.push(InitStep::Terminal);
     }
-    steps.extend(plan_sysctls(linux, namespaces)?);
     steps.extend(paths(linux.readonly_paths()).map(InitStep::ReadOnly));
     steps.extend(paths(linux.masked_paths()).map(InitStep::Mask));
     // Last of the file system's steps: until here, mount points and the working directory may have to be made.
@@ -181,6 +184,9 @@ fn plan_file_system(
         Some(Propagation::Private) => Propagation::Private,
         _ => Propagation::Slave,
     }));
+    // Written through the host's procfs, which the root cannot have replaced by something else (CVE-2025-52881); a
+    // parameter belongs to the namespaces of whoever writes it.
+    steps.extend(plan_sysctls(linux, namespaces)?);
     let root = match &inputs.root {
         Some(root) => root.clone(),
         None => {
@@ -247,11 +253,17 @@ fn sysctl_namespace(key: &str) -> Option<NamespaceKind> {
     }
 }
 
+fn personality_domain(personality: &oci::runtime::LinuxPersonality) -> u32 {
+    match personality.domain() {
+        oci::runtime::LinuxPersonalityDomain::PerLinux => 0,
+        oci::runtime::LinuxPersonalityDomain::PerLinux32 => 8,
+    }
+}
+
 fn linux_warnings(linux: &Linux) -> Vec<String> {
     let named = [
         ("intelRdt", linux.intel_rdt().is_some()),
         ("memoryPolicy", linux.memory_policy().is_some()),
-        ("personality", linux.personality().is_some()),
         ("netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
     ];
     let set = named.into_iter().filter(|(_, set)| *set);
@@ -263,6 +275,7 @@ impl ContainerPlan {
     pub fn steps(&self) -> Vec<Step> {
         let mut steps: Vec<_> = self.cgroup.steps().iter().map(trace::Explain::explain).collect();
         steps.push(self.clone_step());
+        steps.extend(self.process.service.iter().map(trace::Explain::explain));
         steps.extend(self.init.iter().map(trace::Explain::explain));
         steps.extend(self.process.steps().iter().map(trace::Explain::explain));
         steps.push(self.process.exec_step());
@@ -295,48 +308,3 @@ impl ProcessPlan {
         )
     }
 }
-
-/// The capabilities of Linux 6.18 in the order of their numbers, as setpriv(1) writes them.
-pub(crate) const CAPABILITY_NAMES: [&str; 41] = [
-    "chown",
-    "dac_override",
-    "dac_read_search",
-    "fowner",
-    "fsetid",
-    "kill",
-    "setgid",
-    "setuid",
-    "setpcap",
-    "linux_immutable",
-    "net_bind_service",
-    "net_broadcast",
-    "net_admin",
-    "net_raw",
-    "ipc_lock",
-    "ipc_owner",
-    "sys_module",
-    "sys_rawio",
-    "sys_chroot",
-    "sys_ptrace",
-    "sys_pacct",
-    "sys_admin",
-    "sys_boot",
-    "sys_nice",
-    "sys_resource",
-    "sys_time",
-    "sys_tty_config",
-    "mknod",
-    "lease",
-    "audit_write",
-    "audit_control",
-    "setfcap",
-    "mac_override",
-    "mac_admin",
-    "syslog",
-    "wake_alarm",
-    "block_suspend",
-    "audit_read",
-    "perfmon",
-    "bpf",
-    "checkpoint_restore",
-];

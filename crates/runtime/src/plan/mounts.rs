@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use cgroup::{CgroupPath, Hierarchies};
 use oci::runtime::{LinuxDevice, LinuxDeviceType, Mount};
-use sys::mount::MountAttrFlags as Attr;
+use sys::mount::{MountAttrFlags as Attr, Propagation};
 use trace::{Explain, Step, quote};
 
 use super::options::{MountOptions, Recursion, attribute_words};
@@ -119,6 +119,11 @@ pub enum MountSource {
 }
 
 impl MountStep {
+    /// Tells whether what is mounted below it shall show on the host as well.
+    pub fn shares(&self) -> bool {
+        self.options.propagation.iter().any(|(propagation, _)| *propagation == Propagation::Shared)
+    }
+
     /// Tells whether the mount point must be a directory of the image itself and no link: what the kernel shows of itself
     /// must not be put where an image points (CVE-2019-19921).
     pub fn refuses_links(&self) -> bool {

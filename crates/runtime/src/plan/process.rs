@@ -4,13 +4,15 @@ use std::ffi::CString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use oci::runtime::{Capabilities, Capability, LinuxCapabilities, LinuxSeccomp, PosixRlimitType, Process};
+use oci::runtime::{Capabilities, LinuxCapabilities, LinuxSeccomp, LinuxSeccompAction, PosixRlimitType, Process};
 use sys::credentials::CapabilitySet;
 use sys::process::ResourceLimit;
 use sys::seccomp::Instruction;
 use trace::{Explain, Step, quote};
 
+use super::capabilities;
 use super::seccomp;
+use super::service::{ServiceError, ServiceStep, plan_service};
 
 /// What a process runs, as whom, and under which restrictions.
 #[derive(Debug, Clone)]
@@ -31,8 +33,10 @@ pub struct ProcessPlan {
     pub no_new_privileges: bool,
     /// Resource limits by their number, with their names.
     pub limits: Vec<LimitPlan>,
-    /// How readily the kernel picks the process when memory runs out.
-    pub oom_score_adj: Option<i32>,
+    /// How the kernel serves the process.
+    pub service: Vec<ServiceStep>,
+    /// The execution domain, if it is not what the caller has.
+    pub personality: Option<u32>,
     /// The system call filter.
     pub seccomp: Option<SeccompPlan>,
     /// The AppArmor profile to change to at the exec.
@@ -127,6 +131,12 @@ pub enum ProcessPlanError {
     /// The filter cannot be compiled.
     #[error("cannot compile the system call filter")]
     Seccomp(#[source] seccomp::CompileError),
+    /// A notifying filter without anybody to notify.
+    #[error("the system call filter uses SCMP_ACT_NOTIFY but names no listenerPath")]
+    NoListener,
+    /// How the process is served.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
 }
 
 /// Plans the process of a spec, or one that joins a container.
@@ -153,7 +163,8 @@ pub fn plan_process(process: &Process, filter: Option<&LinuxSeccomp>) -> Result<
         capabilities: process.capabilities().as_ref().map(plan_capabilities).unwrap_or_default(),
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         limits: process.rlimits().iter().flatten().map(plan_limit).collect(),
-        oom_score_adj: process.oom_score_adj(),
+        service: plan_service(process)?,
+        personality: None,
         seccomp: filter.map(plan_seccomp).transpose()?,
         apparmor: process.apparmor_profile().clone().filter(|profile| !profile.is_empty()),
         selinux: process.selinux_label().clone().filter(|label| !label.is_empty()),
@@ -179,7 +190,7 @@ fn terminal_size(process: &Process) -> TerminalSize {
 fn plan_capabilities(capabilities: &LinuxCapabilities) -> CapabilityPlan {
     let set = |names: &Option<Capabilities>| {
         let mut set = CapabilitySet::default();
-        names.iter().flatten().for_each(|name| set.insert(capability_number(*name)));
+        names.iter().flatten().for_each(|name| set.insert(capabilities::number(*name)));
         set
     };
     let bounding = set(capabilities.bounding());
@@ -192,53 +203,6 @@ fn plan_capabilities(capabilities: &LinuxCapabilities) -> CapabilityPlan {
         effective: set(capabilities.effective()),
         // The kernel refuses an ambient capability that is not permitted and inheritable; runc drops it, and so do we.
         ambient: set(capabilities.ambient()).intersection(permitted).intersection(inheritable),
-    }
-}
-
-/// Returns a capability's number in `linux/capability.h`.
-pub fn capability_number(capability: Capability) -> u32 {
-    match capability {
-        Capability::Chown => 0,
-        Capability::DacOverride => 1,
-        Capability::DacReadSearch => 2,
-        Capability::Fowner => 3,
-        Capability::Fsetid => 4,
-        Capability::Kill => 5,
-        Capability::Setgid => 6,
-        Capability::Setuid => 7,
-        Capability::Setpcap => 8,
-        Capability::LinuxImmutable => 9,
-        Capability::NetBindService => 10,
-        Capability::NetBroadcast => 11,
-        Capability::NetAdmin => 12,
-        Capability::NetRaw => 13,
-        Capability::IpcLock => 14,
-        Capability::IpcOwner => 15,
-        Capability::SysModule => 16,
-        Capability::SysRawio => 17,
-        Capability::SysChroot => 18,
-        Capability::SysPtrace => 19,
-        Capability::SysPacct => 20,
-        Capability::SysAdmin => 21,
-        Capability::SysBoot => 22,
-        Capability::SysNice => 23,
-        Capability::SysResource => 24,
-        Capability::SysTime => 25,
-        Capability::SysTtyConfig => 26,
-        Capability::Mknod => 27,
-        Capability::Lease => 28,
-        Capability::AuditWrite => 29,
-        Capability::AuditControl => 30,
-        Capability::Setfcap => 31,
-        Capability::MacOverride => 32,
-        Capability::MacAdmin => 33,
-        Capability::Syslog => 34,
-        Capability::WakeAlarm => 35,
-        Capability::BlockSuspend => 36,
-        Capability::AuditRead => 37,
-        Capability::Perfmon => 38,
-        Capability::Bpf => 39,
-        Capability::CheckpointRestore => 40,
     }
 }
 
@@ -266,22 +230,36 @@ fn plan_limit(limit: &oci::runtime::PosixRlimit) -> LimitPlan {
 }
 
 fn plan_seccomp(filter: &LinuxSeccomp) -> Result<SeccompPlan, ProcessPlanError> {
+    let flags = seccomp::flags(filter);
+    // A filter that notifies nobody needs no agent, whatever path is named.
+    let listener = filter.listener_path().clone().filter(|_| flags.contains(sys::seccomp::Flags::NEW_LISTENER));
+    if flags.contains(sys::seccomp::Flags::NEW_LISTENER) {
+        if listener.is_none() {
+            return Err(ProcessPlanError::NoListener);
+        }
+        check_hand_over(filter)?;
+    }
     Ok(SeccompPlan {
         program: seccomp::compile(filter).map_err(ProcessPlanError::Seccomp)?,
-        flags: seccomp::flags(filter),
-        listener: filter.listener_path().clone(),
+        flags,
+        listener,
         listener_metadata: filter.listener_metadata().clone(),
     })
 }
 
+/// The listener is sent by sendmsg(2) under the filter, so that call cannot wait for the one that receives it.
+fn check_hand_over(filter: &LinuxSeccomp) -> Result<(), ProcessPlanError> {
+    let mut rules = filter.syscalls().iter().flatten();
+    let notified = rules.any(|rule| {
+        rule.action() == LinuxSeccompAction::ScmpActNotify && rule.names().iter().any(|name| name == "sendmsg")
+    });
+    let refusal = seccomp::CompileError::NotifyOnTheWay { place: "used for sendmsg" };
+    if notified { Err(ProcessPlanError::Seccomp(refusal)) } else { Ok(()) }
+}
+
 fn warnings(process: &Process) -> Vec<String> {
-    let named = [
-        ("ioPriority", process.io_priority().is_some()),
-        ("scheduler", process.scheduler().is_some()),
-        ("execCPUAffinity", process.exec_cpu_affinity().is_some()),
-    ];
-    let set = named.into_iter().filter(|(_, set)| *set);
-    set.map(|(name, _)| format!("process.{name} is not applied by this version")).collect()
+    let affinity = process.exec_cpu_affinity().is_some();
+    affinity.then(|| "process.execCPUAffinity is not applied by this version".to_owned()).into_iter().collect()
 }
 
 /// One thing that the process does to itself on its way to the program.
@@ -289,8 +267,6 @@ fn warnings(process: &Process) -> Vec<String> {
 pub enum ProcessStep {
     /// A resource limit.
     Limit(LimitPlan),
-    /// The OOM killer's score.
-    OomScore(i32),
     /// The working directory.
     Cwd(PathBuf),
     /// What any process of the container can ever have.
@@ -301,6 +277,8 @@ pub enum ProcessStep {
     Capabilities(CapabilityPlan),
     /// No exec may gain privileges.
     NoNewPrivileges,
+    /// The execution domain (personality(2)).
+    Personality(u32),
     /// The system call filter.
     Seccomp(SeccompPlan),
     /// The label of a security module, by the file under `/proc/self/attr`.
@@ -319,9 +297,9 @@ impl ProcessPlan {
     /// CAP_SYS_ADMIN; in that case it comes just before user and capabilities are given up.
     pub fn steps(&self) -> Vec<ProcessStep> {
         let mut steps: Vec<_> = self.limits.iter().cloned().map(ProcessStep::Limit).collect();
-        steps.extend(self.oom_score_adj.map(ProcessStep::OomScore));
         steps.push(ProcessStep::Cwd(self.cwd.clone()));
         steps.extend(self.labels());
+        steps.extend(self.personality.map(ProcessStep::Personality));
         steps.push(ProcessStep::Bounding(self.capabilities.bounding));
         let filter = self.seccomp.clone().map(ProcessStep::Seccomp);
         if !self.no_new_privileges {
@@ -352,29 +330,29 @@ impl Explain for ProcessStep {
                 format!("limit {}", limit.name),
                 format!("prlimit --pid $$ --{}={}", limit.name, limit_words(limit.limit)),
             ),
-            Self::OomScore(score) => Step::inside(
-                "tell the OOM killer how readily to pick this process",
-                format!("echo {score} > /proc/self/oom_score_adj"),
-            ),
             Self::Cwd(path) => {
                 Step::inside(format!("go to {}", path.display()), format!("cd {}", quote(&path.to_string_lossy())))
             }
             Self::Bounding(set) => Step::inside(
-                format!("keep in the bounding set: {}", capability_words(*set)),
-                format!("setpriv_options+=(--bounding-set={})", capability_list(*set)),
+                format!("keep in the bounding set: {}", capabilities::words(*set)),
+                format!("setpriv_options+=(--bounding-set={})", capabilities::list(*set)),
             ),
             Self::User(user) => explain_user(user),
             Self::Capabilities(plan) => Step::inside(
-                format!("keep as capabilities: {}", capability_words(plan.effective)),
+                format!("keep as capabilities: {}", capabilities::words(plan.effective)),
                 format!(
                     "setpriv_options+=(--inh-caps={} --ambient-caps={})",
-                    capability_list(plan.inheritable),
-                    capability_list(plan.ambient)
+                    capabilities::list(plan.inheritable),
+                    capabilities::list(plan.ambient)
                 ),
             ),
             Self::NoNewPrivileges => {
                 Step::inside("forbid any exec to gain privileges", "setpriv_options+=(--no-new-privs)")
             }
+            Self::Personality(domain) => Step::inside(
+                format!("take the execution domain {domain:#x}"),
+                format!("# setarch {}", if *domain == 8 { "linux32" } else { "linux64" }),
+            ),
             Self::Seccomp(plan) => Step::inside(
                 format!("load the system call filter ({} instructions; no shell tool can)", plan.program.len()),
                 "",
@@ -400,22 +378,4 @@ fn explain_user(user: &UserPlan) -> Step {
 fn limit_words(limit: ResourceLimit) -> String {
     let word = |value: Option<u64>| value.map_or_else(|| "unlimited".to_owned(), |value| value.to_string());
     format!("{}:{}", word(limit.soft), word(limit.hard))
-}
-
-fn capability_words(set: CapabilitySet) -> String {
-    let names: Vec<_> = set.iter().map(capability_name).collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(" ") }
-}
-
-/// Prints a set as setpriv(1) takes it: everything off, then each one on.
-fn capability_list(set: CapabilitySet) -> String {
-    set.iter().fold("-all".to_owned(), |mut list, number| {
-        let _ = write!(list, ",+{}", capability_name(number));
-        list
-    })
-}
-
-fn capability_name(number: u32) -> String {
-    let name = super::CAPABILITY_NAMES.get(number as usize);
-    name.map_or_else(|| format!("cap_{number}"), |name| (*name).to_owned())
 }
