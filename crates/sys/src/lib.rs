@@ -12,6 +12,7 @@ pub mod credentials;
 pub mod errno;
 pub mod event;
 pub mod file;
+pub mod link;
 pub mod loopdev;
 pub mod mount;
 pub mod namespace;

@@ -147,6 +147,7 @@ fn apply(init: &Init<'_>, state: &mut State, index: usize, step: &InitStep) -> R
         InitStep::NewCgroupNamespace => namespace::unshare(&[NamespaceKind::Cgroup])?,
         InitStep::NewTimeNamespace(offsets) => new_time_namespace(offsets)?,
         InitStep::BecomeRoot => become_root(init)?,
+        InitStep::LoopbackUp => sys::link::set_up("lo")?,
         InitStep::NewSession => processes::new_session()?,
         InitStep::NewKeyring(name) => new_keyring(name)?,
         InitStep::HostName(name) => namespace::set_host_name(name)?,

@@ -160,6 +160,9 @@ fn plan_identity(spec: &Spec, inputs: &Inputs<'_>, namespaces: &NamespacePlan) -
     if namespaces.has_users() {
         steps.push(InitStep::BecomeRoot);
     }
+    if namespaces.makes(NamespaceKind::Network) {
+        steps.push(InitStep::LoopbackUp);
+    }
     steps.push(InitStep::NewSession);
     steps.push(InitStep::NewKeyring(format!("_ses.{}", inputs.id)));
     if namespaces.has(NamespaceKind::Uts) {

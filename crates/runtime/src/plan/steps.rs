@@ -22,6 +22,8 @@ pub enum InitStep {
     NewTimeNamespace(Vec<TimeOffset>),
     /// Becomes user 0 of its new user namespace.
     BecomeRoot,
+    /// Switches the loopback interface of its new network namespace on, which the kernel leaves off.
+    LoopbackUp,
     /// Starts a session of its own.
     NewSession,
     /// Starts a session keyring of its own.
@@ -96,6 +98,7 @@ impl Explain for InitStep {
             Self::BecomeRoot => {
                 Step::inside("become user 0 of the new user namespace", "# setpriv --reuid 0 --regid 0")
             }
+            Self::LoopbackUp => Step::inside("switch the loopback interface on", "ip link set lo up"),
             Self::NewSession => Step::inside("start a session of its own", "# setsid"),
             Self::NewKeyring(name) => {
                 Step::inside(format!("start a session keyring {name} of its own"), "# keyctl session")
