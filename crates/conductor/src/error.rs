@@ -51,7 +51,7 @@ impl Failure {
     /// executed with 126.
     pub(crate) fn starting(error: engine::Error) -> Self {
         match error {
-            engine::Error::Start { code, .. } => Self::new(error).code(code),
+            engine::Error::Start { code, .. } | engine::Error::Exec { code, .. } => Self::new(error).code(code),
             _ => Self::new(error),
         }
     }
@@ -139,7 +139,7 @@ impl Failure {
         if let Some(hint) = self.cause.downcast_ref::<engine::Error>().and_then(engine::Error::hint) {
             return Some(hint);
         }
-        if self.errors().any(|error| matches!(error.downcast_ref(), Some(store::StoreError::NotFound(_)))) {
+        if self.errors().any(names_no_image) {
             return Some(
                 "'conductor images' lists what there is; 'conductor build NAME' makes a Debian image".to_owned(),
             );
@@ -155,6 +155,15 @@ impl Failure {
             _ => None,
         }
     }
+}
+
+fn names_no_image(error: &(dyn Error + 'static)) -> bool {
+    // The engine hands a store's error on as its own, so that it is no link of the chain.
+    let within = match error.downcast_ref() {
+        Some(engine::Error::Store(error)) => Some(error),
+        _ => error.downcast_ref(),
+    };
+    matches!(within, Some(store::StoreError::NotFound(_)))
 }
 
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {

@@ -128,6 +128,8 @@ mod tests {
             ("run -it x", r#"conductor run ["-it", "x"]"#),
             ("container ls -q", r#"conductor container ls ["-q"]"#),
             ("container list", "conductor container ls []"),
+            ("image rm x", r#"conductor image rm ["x"]"#),
+            ("images", "conductor images []"),
             ("container run x", r#"conductor container run ["x"]"#),
             ("container", "noun container"),
             ("container --help", "noun container"),

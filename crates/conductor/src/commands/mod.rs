@@ -185,24 +185,45 @@ pub(crate) static TABLE: &[Entry] = &[
 ];
 
 /// The groups of commands.
-pub(crate) static NOUNS: &[Noun] = &[Noun {
-    name: "container",
-    about: "Manage containers",
-    entries: &[
-        Entry::of::<attach::AttachCommandArgs>(),
-        Entry::of::<create::CreateArgs>(),
-        Entry::of::<exec::ExecArgs>(),
-        Entry::of::<inspect::InspectArgs>(),
-        Entry::of::<kill::KillArgs>(),
-        Entry::of::<logs::LogsArgs>(),
-        Entry::of::<ps::PsArgs>().named("ls", &["list", "ps"]),
-        Entry::of::<rm::RmArgs>().named("rm", &["remove"]),
-        Entry::of::<run::RunArgs>(),
-        Entry::of::<start::StartArgs>(),
-        Entry::of::<stop::StopArgs>(),
-        Entry::of::<wait::WaitArgs>(),
-    ],
-}];
+pub(crate) static NOUNS: &[Noun] = &[
+    Noun {
+        name: "container",
+        about: "Manage containers",
+        entries: &[
+            Entry::of::<attach::AttachCommandArgs>(),
+            Entry::of::<create::CreateArgs>(),
+            Entry::of::<exec::ExecArgs>(),
+            Entry::of::<inspect::ContainerInspectArgs>(),
+            Entry::of::<kill::KillArgs>(),
+            Entry::of::<logs::LogsArgs>(),
+            Entry::of::<ps::PsArgs>().named("ls", &["list", "ps"]),
+            Entry::of::<prune::ContainerPruneArgs>(),
+            Entry::of::<rm::RmArgs>().named("rm", &["remove"]),
+            Entry::of::<run::RunArgs>(),
+            Entry::of::<start::StartArgs>(),
+            Entry::of::<stop::StopArgs>(),
+            Entry::of::<wait::WaitArgs>(),
+        ],
+    },
+    Noun {
+        name: "image",
+        about: "Manage images",
+        entries: &[
+            Entry::of::<build::BuildArgs>(),
+            Entry::of::<import::ImportArgs>(),
+            Entry::of::<inspect::ImageInspectArgs>(),
+            Entry::of::<images::ImagesArgs>().named("ls", &["list"]),
+            Entry::of::<prune::ImagePruneArgs>(),
+            Entry::of::<rmi::RmiArgs>().named("rm", &["remove"]),
+            Entry::of::<tag::TagArgs>(),
+        ],
+    },
+    Noun {
+        name: "system",
+        about: "Look after the engine",
+        entries: &[Entry::of::<info::InfoArgs>(), Entry::of::<prune::SystemPruneArgs>()],
+    },
+];
 
 /// Returns the commands of a face.
 pub(crate) fn entries(face: Face) -> impl Iterator<Item = &'static Entry> {
