@@ -4,6 +4,9 @@
 //! one of the [`commands`]; [`founding`] is the grammar of `conductor.sh`; [`runtime_cli`] that of an OCI runtime. What is
 //! done to containers is done by the `engine`, what is done to images by `image`.
 
+// The doc comments of arguments are help texts, whose brackets are no links.
+#![allow(rustdoc::broken_intra_doc_links)]
+
 mod cli;
 mod commands;
 mod context;

@@ -20,6 +20,7 @@ pub mod path;
 pub mod process;
 pub mod pty;
 pub mod scheduling;
+mod sealed;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;

@@ -3,18 +3,15 @@
 //! A process that clones has one thread (a rule of the house, see ARCHITECTURE.md): the child is a copy of the caller in
 //! which only the cloning thread goes on, so a lock held by another thread would stay locked for ever.
 
-use std::ffi::{CStr, CString, OsStr};
-use std::io::Write as _;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
 
-use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, WaitId, WaitIdOptions};
 
+pub use crate::sealed::{ensure_sealed, execve_self, is_sealed, keep_self, sealed_binary};
+
 use crate::errno::check;
-use crate::mount::{self, Attributes, MountAttrFlags};
 use crate::namespace::{NamespaceKind, flag_names};
 use crate::{Calling, Errno, Error, Result};
 
@@ -378,83 +375,8 @@ impl OwnProc {
     }
 }
 
-/// Tells whether the binary we run from can be opened for writing by nobody, whatever their rights.
-pub fn is_sealed() -> bool {
-    let read_only =
-        rustix::fs::statvfs("/proc/self/exe").is_ok_and(|fs| fs.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
-    read_only
-        || std::fs::read_link("/proc/self/exe").is_ok_and(|path| path.as_os_str().as_bytes().starts_with(b"/memfd:"))
-}
-
-/// Opens our own binary on a detached read-only mount.
-///
-/// A process of a container can reach the binary of a runtime that joins it through `/proc/PID/exe` and write to it
-/// (CVE-2019-5736). A process that runs from this descriptor has an `exe` on which every open for writing answers EROFS.
-/// It costs three system calls; where mounts are not allowed, a sealed copy in memory does the same.
-pub fn sealed_binary() -> Result<OwnedFd> {
-    let clone = mount::clone_tree_at(None, "/proc/self/exe", false);
-    let sealed = clone.and_then(|tree| {
-        mount::set_attributes(
-            &tree,
-            &Attributes { set: MountAttrFlags::MOUNT_ATTR_RDONLY, ..Attributes::default() },
-            false,
-        )?;
-        Ok(tree)
-    });
-    sealed.or_else(|_| sealed_copy())
-}
-
-fn sealed_copy() -> Result<OwnedFd> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let copy = rustix::fs::memfd_create("conductor", flags).call(|| "memfd_create(\"conductor\")")?;
-    let binary = std::fs::read("/proc/self/exe").call(|| "read(\"/proc/self/exe\")")?;
-    let mut file = std::fs::File::from(copy);
-    file.write_all(&binary).call(|| "write(memfd)")?;
-    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-    rustix::fs::fcntl_add_seals(&file, seals).call(|| "fcntl(memfd, F_ADD_SEALS)")?;
-    Ok(file.into())
-}
-
-/// Starts our own binary from [`sealed_binary`], with `arguments` (the first is its name) and the descriptors of `pass`
-/// open at their own numbers. Standard input, output and error are `/dev/null`, unless `inherit_stderr`.
-pub fn spawn_sealed(arguments: &[&OsStr], pass: &[BorrowedFd<'_>], inherit_stderr: bool) -> Result<Child> {
-    let binary = sealed_binary()?;
-    for fd in pass {
-        keep_over_exec(fd, true)?;
-    }
-    let path = format!("/proc/self/fd/{}", binary.as_raw_fd());
-    let mut command = Command::new(&path);
-    command.args(arguments.iter().skip(1)).stdin(Stdio::null()).stdout(Stdio::null());
-    command.stderr(if inherit_stderr { Stdio::inherit() } else { Stdio::null() });
-    if let Some(name) = arguments.first() {
-        command.arg0(name);
-    }
-    let spawned = command.spawn().call(|| format!("execve({path:?})"));
-    for fd in pass {
-        keep_over_exec(fd, false)?;
-    }
-    let pid = spawned?.id();
-    Ok(Child { pid, pidfd: pidfd_open(pid)? })
-}
-
-/// Replaces the calling process by our own binary, run from [`sealed_binary`], with the same arguments.
-///
-/// Does nothing when the binary is sealed already, so a face that meets containers calls it first.
-pub fn ensure_sealed() -> Result<()> {
-    if is_sealed() {
-        return Ok(());
-    }
-    let binary = sealed_binary()?;
-    let strings = |words: Vec<&OsStr>| -> Vec<CString> {
-        words.iter().filter_map(|word| CString::new(word.as_bytes()).ok()).collect()
-    };
-    let arguments: Vec<_> = std::env::args_os().collect();
-    let arguments = strings(arguments.iter().map(AsRef::as_ref).collect());
-    Err(exec_fd(&binary, &arguments, &environment()))
-}
-
 /// Replaces the calling process by the program behind a descriptor. It returns only on failure.
-fn exec_fd(program: &OwnedFd, arguments: &[CString], environment: &[CString]) -> Error {
+pub(crate) fn exec_fd(program: &OwnedFd, arguments: &[CString], environment: &[CString]) -> Error {
     let arguments_c = null_terminated(arguments);
     let environment_c = null_terminated(environment);
     // SAFETY: both arrays end in a null pointer and their strings live in the slices; the empty path with AT_EMPTY_PATH
@@ -471,29 +393,6 @@ fn exec_fd(program: &OwnedFd, arguments: &[CString], environment: &[CString]) ->
     };
     Error::from_io("execveat(self, AT_EMPTY_PATH)", &std::io::Error::last_os_error())
 }
-
-/// Replaces the calling process by our own binary, under other arguments. It returns only on failure.
-///
-/// The way over `/proc/self/exe` is closed inside a container that has another `/proc`, so the binary is reached by the
-/// descriptor that [`keep_self`] has opened before.
-pub fn execve_self(arguments: &[CString], environment: &[CString]) -> Error {
-    match SELF.get() {
-        Some(binary) => exec_fd(binary, arguments, environment),
-        None => Error::new("execveat(self)", Errno::BADF),
-    }
-}
-
-/// Opens our own binary for a later [`execve_self`].
-pub fn keep_self() -> Result<()> {
-    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
-    let binary =
-        rustix::fs::open("/proc/self/exe", flags, rustix::fs::Mode::empty()).call(|| "open(/proc/self/exe)")?;
-    // Opened already is as good.
-    let _ = SELF.set(binary);
-    Ok(())
-}
-
-static SELF: std::sync::OnceLock<OwnedFd> = std::sync::OnceLock::new();
 
 /// Makes the calling process lead a group of its own and, where there is a controlling terminal, its foreground.
 pub fn lead_foreground_group() -> Result<()> {
