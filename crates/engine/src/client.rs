@@ -72,12 +72,14 @@ pub(crate) fn wait_for_end(socket: &OwnedFd) -> Result<Option<u8>, Error> {
     }
 }
 
-/// Waits until the command runs: returns its process ID and process.
-pub(crate) fn wait_for_start(socket: &OwnedFd) -> Result<(u32, OwnedFd), StartFailure> {
+/// Waits until the command runs: returns its process, and what could not be enforced.
+pub(crate) fn wait_for_start(socket: &OwnedFd) -> Result<(OwnedFd, Vec<String>), StartFailure> {
     let mut frame = [0; FRAME];
     let (length, descriptors) = sys::socket::receive(socket, &mut frame).map_err(StartFailure::Silent)?;
     match (ToClient::decode(&frame[..length]), descriptors.into_iter().next()) {
-        (Some(ToClient::Started { pid }), Some(process)) => Ok((pid, process)),
+        (Some(ToClient::Started { warnings, .. }), Some(process)) => {
+            Ok((process, warnings.lines().map(str::to_owned).collect()))
+        }
         (Some(ToClient::Failed { code, chain }), _) => Err(StartFailure::Told(code, Chain::read(chain))),
         _ => Err(StartFailure::Silent(sys::Error::new("recvmsg(monitor)", Errno::CONNRESET))),
     }

@@ -41,6 +41,11 @@ impl Layout {
         self.container(id).join("exit.json")
     }
 
+    /// The end of a run that could not be written to its place: the disk was full.
+    pub(crate) fn unsaved_exit(&self, id: &ContainerId) -> PathBuf {
+        self.run(id).join("exit.json")
+    }
+
     pub(crate) fn upper(&self, id: &ContainerId) -> PathBuf {
         self.container(id).join("upper")
     }

@@ -126,14 +126,23 @@ pub(crate) fn identifiers(directory: &Path) -> Result<Vec<ContainerId>, Error> {
     Ok(entries.flatten().filter_map(id).collect())
 }
 
-/// Settles every run that has lost its owner.
+/// Settles every run that has lost its owner. What cannot be settled now (on a full disk) stops no command, least of all
+/// the one that makes room; it keeps its place in the ledger for the next one.
 pub(crate) fn sweep(layout: &Layout) -> Result<(), Error> {
     for id in runs(layout)? {
         if owner(layout, &id)? == Owner::Dead {
-            settle(layout, &id)?;
+            settle_or_warn(layout, &id);
         }
     }
     Ok(())
+}
+
+/// Settles a run, and tells where that fails.
+pub(crate) fn settle_or_warn(layout: &Layout, id: &ContainerId) {
+    if let Err(error) = settle(layout, id) {
+        let chain = crate::error::Chain::write(&error).replace('\n', ": ");
+        tracing::warn!(container = id.short(), "what it left cannot be cleared away yet: {chain}");
+    }
 }
 
 /// Brings a run to its end whose owner died: kills what is left of it, and removes or records the container.
@@ -157,6 +166,9 @@ pub(crate) fn settle(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
 fn record_loss(layout: &Layout, container: &Container, run: Option<&Run>) -> Result<(), Error> {
     // Without a state it was only about to start; with an end on record its monitor died while clearing up.
     let Some(run) = run.filter(|_| !layout.exit(&container.id).exists()) else { return Ok(()) };
+    if let Some(exit) = records::read::<Exit>(&layout.unsaved_exit(&container.id)).unwrap_or_default() {
+        return records::write(&layout.exit(&container.id), &exit, Durability::Cached);
+    }
     let error = "the container's monitor was killed, and its processes after it";
     let exit = Exit::unseen(error, Some(run.started_at), Timestamp::now());
     records::write(&layout.exit(&container.id), &exit, Durability::Cached)

@@ -19,7 +19,7 @@ impl Engine {
         let mut running = Vec::new();
         for id in ledger::runs(self.layout())? {
             match ledger::owner(self.layout(), &id)? {
-                Owner::Dead => ledger::settle(self.layout(), &id)?,
+                Owner::Dead => ledger::settle_or_warn(self.layout(), &id),
                 Owner::Living => running.extend(self.running(&id)?.map(|run| run.into_summary(id))),
                 Owner::None => {}
             }
@@ -61,13 +61,15 @@ impl Engine {
                     return Ok(run.state());
                 }
             }
-            Owner::Dead => ledger::settle(self.layout(), id)?,
+            Owner::Dead => ledger::settle_or_warn(self.layout(), id),
             Owner::None => {}
         }
-        match records::read::<Exit>(&self.layout().exit(id))? {
-            Some(exit) => Ok(exit.state()),
-            None => Ok(self.state_without_end(id)),
+        for path in [self.layout().exit(id), self.layout().unsaved_exit(id)] {
+            if let Some(exit) = records::read::<Exit>(&path)? {
+                return Ok(exit.state());
+            }
         }
+        Ok(self.state_without_end(id))
     }
 
     /// A container with a writable layer and without an end was running when the machine went down, or is just ending.

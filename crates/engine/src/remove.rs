@@ -82,7 +82,8 @@ fn forget_names_of(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
 pub(crate) fn remove_run(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
     let run = layout.run(id);
     let doing = || format!("close the run of container {}", id.short());
-    for name in ["state.json", "config.json", "rootfs", SOCKET, "hostname", "hosts", "resolv.conf", "lock"] {
+    for name in ["state.json", "config.json", "exit.json", "rootfs", SOCKET, "hostname", "hosts", "resolv.conf", "lock"]
+    {
         unlink(&run.join(name)).doing(doing)?;
     }
     match std::fs::remove_dir(&run) {

@@ -81,8 +81,12 @@ impl Engine {
         };
         let launched = self.prepare(container, image).and_then(|prepared| {
             let signals = options.map(|options| client::take_signals(options, container.request.tty)).transpose()?;
-            let connection = self.fork(container, image, claim, &prepared, options)?;
-            Ok((prepared.plan.warnings, connection, signals.flatten()))
+            let (connection, found) = self.fork(container, image, claim, &prepared, options)?;
+            let mut warnings = prepared.plan.warnings;
+            // What the plan knew is found again when it is applied.
+            let news: Vec<_> = found.into_iter().filter(|found| !warnings.contains(found)).collect();
+            warnings.extend(news);
+            Ok((warnings, connection, signals.flatten()))
         });
         let (warnings, connection, signals) = match launched {
             Ok(launched) => launched,
@@ -239,7 +243,7 @@ impl Engine {
         claim: Claim,
         prepared: &Prepared,
         options: Option<&AttachOptions>,
-    ) -> Result<Connection, Error> {
+    ) -> Result<(Connection, Vec<String>), Error> {
         let wishes = options.map(|options| Wishes {
             stdin: options.stdin && container.request.open_stdin,
             output: options.output,
@@ -251,7 +255,7 @@ impl Engine {
         drop(claim);
         let failed = |code, source| Error::Start { name: container.name.to_string(), code, source };
         match client::wait_for_start(&socket) {
-            Ok((_, process)) => Ok(Connection { socket, process }),
+            Ok((process, warnings)) => Ok((Connection { socket, process }, warnings)),
             Err(StartFailure::Told(code, chain)) => Err(failed(code, chain.into())),
             Err(StartFailure::Silent(error)) => Err(failed(125, error.into())),
         }

@@ -49,9 +49,10 @@ pub(crate) enum ToClient<'a> {
     Welcome {
         version: u8,
     },
-    /// The command runs.
+    /// The command runs; the warnings, a line each, tell what could not be enforced.
     Started {
         pid: u32,
+        warnings: &'a str,
     },
     /// The command could not be started: the exit code, and the chain of causes.
     Failed {
@@ -119,7 +120,10 @@ impl<'a> ToClient<'a> {
         out.push(self.kind());
         match self {
             Self::Welcome { version } => out.push(*version),
-            Self::Started { pid } => out.extend_from_slice(&pid.to_le_bytes()),
+            Self::Started { pid, warnings } => {
+                out.extend_from_slice(&pid.to_le_bytes());
+                out.extend_from_slice(&warnings.as_bytes()[..warnings.floor_char_boundary(CHUNK)]);
+            }
             Self::Failed { code, chain } => {
                 out.push(*code);
                 // An error longer than a frame is cut, and said all the same.
@@ -135,7 +139,10 @@ impl<'a> ToClient<'a> {
     pub(crate) fn decode(bytes: &'a [u8]) -> Option<Self> {
         Some(match bytes.split_first()? {
             (b'W', [version, ..]) => Self::Welcome { version: *version },
-            (b'S', pid) => Self::Started { pid: u32::from_le_bytes(pid.try_into().ok()?) },
+            (b'S', [a, b, c, d, warnings @ ..]) => Self::Started {
+                pid: u32::from_le_bytes([*a, *b, *c, *d]),
+                warnings: std::str::from_utf8(warnings).ok()?,
+            },
             (b'F', [code, chain @ ..]) => Self::Failed { code: *code, chain: std::str::from_utf8(chain).ok()? },
             (b'O', bytes) => Self::Stdout(bytes),
             (b'X', bytes) => Self::Stderr(bytes),
@@ -176,7 +183,7 @@ mod tests {
     fn every_frame_of_a_monitor_reads_back() {
         let frames = [
             ToClient::Welcome { version: 1 },
-            ToClient::Started { pid: 70_000 },
+            ToClient::Started { pid: 70_000, warnings: "no swap\nno pids" },
             ToClient::Failed { code: 127, chain: "cannot start\nno such file" },
             ToClient::Stdout(b""),
             ToClient::Stderr(b"\xff"),

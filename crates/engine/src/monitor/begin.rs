@@ -106,17 +106,18 @@ fn begin(beginning: &Beginning<'_>, claim: &Claim, command: &OwnedFd) -> Result<
     let started_at = Timestamp::now();
     let state = Run::of(container, created.pid(), started_at);
     records::write(&layout.run_state(&container.id), &state, Durability::Cached).map_err(ours)?;
-    let (process, _cgroup) = created.start().map_err(theirs)?;
-    tell_started(command, &process).map_err(ours)?;
+    let (process, cgroup) = created.start().map_err(theirs)?;
+    let warnings: Vec<_> = cgroup.warnings().iter().map(ToString::to_string).collect();
+    tell_started(command, &process, &warnings.join("\n")).map_err(ours)?;
     link_root(engine, container, process.pid);
     let order = order(beginning, started_at, &process, streams, (command, &listener, claim));
     // The program runs, so there is nobody to be told of a failure; without a monitor the next command settles the run.
     become_monitor(&order).map_err(ours)
 }
 
-fn tell_started(command: &OwnedFd, process: &Process) -> sys::Result<()> {
+fn tell_started(command: &OwnedFd, process: &Process, warnings: &str) -> sys::Result<()> {
     let mut frame = Vec::new();
-    ToClient::Started { pid: process.pid }.encode(&mut frame);
+    ToClient::Started { pid: process.pid, warnings }.encode(&mut frame);
     match socket::send(command, &frame, &[process.pidfd.as_fd()]) {
         // The command was killed while it waited: the container runs all the same.
         Err(error) if error.errno() == sys::Errno::PIPE => Ok(()),

@@ -48,6 +48,11 @@ impl Monitor {
             started_at: Some(self.order.started_at),
             finished_at: Timestamp::now(),
         };
-        records::write(&self.layout.exit(&self.order.id), &exit, Durability::Cached)
+        let written = records::write(&self.layout.exit(&self.order.id), &exit, Durability::Cached);
+        if written.is_err() {
+            // The state directory is in memory: from there it is saved when there is room again.
+            records::write(&self.layout.unsaved_exit(&self.order.id), &exit, Durability::Cached)?;
+        }
+        written
     }
 }

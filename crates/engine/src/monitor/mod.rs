@@ -2,9 +2,9 @@
 //!
 //! It is the parent of the container's first process, owns its standard streams or terminal, writes its log, serves those
 //! who attach, and clears away what the run leaves. It has one thread and waits in one place; it starts with what it
-//! needs open ([`order`]) and keeps nothing else in memory.
+//! needs open (`order`) and keeps nothing else in memory.
 //!
-//! Start reading at [`main`], then [`Monitor::watch`]; `streams` moves bytes, `clients` talks, `finish` ends the run.
+//! Start reading at [`main`], then `Monitor::watch`; `streams` moves bytes, `clients` talks, `finish` ends the run.
 
 pub(crate) mod begin;
 mod clients;
