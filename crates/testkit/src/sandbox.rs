@@ -28,17 +28,26 @@ pub struct Sandbox {
 impl Sandbox {
     /// Makes a sandbox for the program at `program` and moves the calling thread into it.
     pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self::unshared(program.into(), &[NamespaceKind::Mount, NamespaceKind::Network])
+    }
+
+    /// Makes a sandbox that stays in the host's network, for what has to download.
+    pub fn with_network(program: impl Into<PathBuf>) -> Self {
+        Self::unshared(program.into(), &[NamespaceKind::Mount])
+    }
+
+    fn unshared(program: PathBuf, kinds: &[NamespaceKind]) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("testkit-{}-{}", sys::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         assert_eq!(sys::credentials::effective_user(), 0, "a sandbox needs root: run the tests with sudo");
-        namespace::unshare(&[NamespaceKind::Mount, NamespaceKind::Network]).expect("namespaces for the test");
+        namespace::unshare(kinds).expect("namespaces for the test");
         sys::mount::set_propagation(Path::new("/"), Propagation::Private, true).expect("private mounts");
         let cgroups = Cgroups::enter(&name);
         let directory = tempfile::Builder::new().prefix("conductor-test-").tempdir().expect("a directory for the test");
         for name in ["root", "state", "bin", "work"] {
             std::fs::create_dir(directory.path().join(name)).expect("the test's directories");
         }
-        let mut sandbox = Self { directory, program: program.into(), cgroups, before: Census::default() };
+        let mut sandbox = Self { directory, program, cgroups, before: Census::default() };
         sandbox.before = sandbox.census();
         sandbox
     }

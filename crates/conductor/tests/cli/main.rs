@@ -1,0 +1,43 @@
+//! The whole program, driven as a person or a script drives it: a file a command.
+//!
+//! Each test has a [`Sandbox`] with its own `--root` and `--state`, and ends by counting what is left. Most run a small image
+//! of busybox, imported from an archive that the testkit writes.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
+mod bad_input;
+mod exec;
+mod explain;
+mod founding;
+mod images;
+mod limits;
+mod logs;
+mod oci_runtime;
+mod ps;
+mod run;
+mod stop;
+mod terminal;
+
+use testkit::{Sandbox, fixture};
+
+/// The image of busybox in a sandbox made by [`busybox`].
+const IMAGE: &str = "busybox";
+
+/// Makes a sandbox without any image.
+fn sandbox() -> Sandbox {
+    Sandbox::new(env!("CARGO_BIN_EXE_conductor"))
+}
+
+/// Makes a sandbox with the image of busybox.
+fn busybox() -> Sandbox {
+    let sandbox = sandbox();
+    let archive = fixture::busybox_tar_file(&sandbox.work());
+    sandbox.conductor(["import"]).arg(archive).arg(IMAGE).run().success();
+    sandbox
+}
+
+/// Runs a shell script in a new container that is removed afterwards, and returns what it prints.
+fn in_container(sandbox: &Sandbox, options: &[&str], script: &str) -> String {
+    let run = sandbox.conductor(["run", "--rm", "--network", "none"]).args(options);
+    run.args([IMAGE, "sh", "-c", script]).ok()
+}
