@@ -257,7 +257,11 @@ fn prepare_exec(entrance: &Entrance<'_>, files: Files<'_>) -> Result<(), Failure
     let first = 3 + RawFd::try_from(entrance.preserve_fds).unwrap_or(RawFd::MAX - 3);
     processes::close_on_exec_from(first).map_err(failed)?;
     signal::reset().map_err(failed)?;
-    entrance.channel.send(&FromInit::Executing, None).map_err(failed)
+    match entrance.channel.send(&FromInit::Executing, None) {
+        // A creator that left the container at its gate listens no more.
+        Err(error) if error.errno() == sys::Errno::PIPE => Ok(()),
+        sent => sent.map_err(failed),
+    }
 }
 
 fn connect_standard(wanted: Option<[BorrowedFd<'_>; 3]>) -> sys::Result<()> {
