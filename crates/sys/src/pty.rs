@@ -40,6 +40,12 @@ pub fn is_terminal(fd: impl AsFd) -> bool {
     rustix::termios::isatty(fd)
 }
 
+/// Tells whether the calling process belongs to the terminal's foreground: a job in the background is stopped when it
+/// reads from the terminal or changes it.
+pub fn is_in_foreground(terminal: impl AsFd) -> bool {
+    rustix::termios::tcgetpgrp(terminal).is_ok_and(|group| group == rustix::process::getpgrp())
+}
+
 /// Returns rows and columns.
 pub fn size(terminal: impl AsFd) -> Result<Winsize> {
     rustix::termios::tcgetwinsize(terminal.as_fd()).call(|| "ioctl(TIOCGWINSZ)")
