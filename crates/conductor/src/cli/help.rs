@@ -15,7 +15,7 @@ pub(crate) fn overview(face: Face) -> String {
         section(&mut text, group.heading(), entries.map(|entry| (entry.name, entry.about)));
     }
     section(&mut text, "Groups of Commands", commands::nouns(face).map(|noun| (noun.name, noun.about)));
-    let options = super::globals::command(face).help_template("{options}").render_help().to_string();
+    let options = super::globals::command(face).term_width(110).help_template("{options}").render_help().to_string();
     let _ = write!(text, "\n{}\n", options.trim_end());
     let _ = write!(text, "\nRun '{program} COMMAND --help' for more information on a command.\n");
     text
@@ -44,5 +44,24 @@ fn section(text: &mut String, heading: &str, lines: impl Iterator<Item = (&'stat
             let _ = write!(text, "\n{heading}:\n");
         }
         let _ = writeln!(text, "  {name:<11} {about}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_overview_lists_every_command_of_a_face() {
+        insta::assert_snapshot!("conductor", overview(Face::Conductor));
+        insta::assert_snapshot!("docker", overview(Face::Docker("docker")));
+    }
+
+    #[test]
+    fn the_help_of_each_command_is_as_it_was() {
+        for entry in commands::entries(Face::Conductor) {
+            let help = (entry.command)(&format!("conductor {}", entry.name)).term_width(110).render_help();
+            insta::assert_snapshot!(format!("help-{}", entry.name), help.to_string());
+        }
     }
 }

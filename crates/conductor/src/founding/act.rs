@@ -47,9 +47,9 @@ fn run(context: &Context, image: String, name: &str, command: Vec<String>) -> Ou
     let here =
         std::env::current_dir().map_err(|error| Failure::new(error).doing("cannot find the current directory"))?;
     let link = RootfsLink::plan(&here, &name);
-    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    let request = plan_run(image, name, command, terminal, &link);
-    let options = AttachOptions { stdin: true, proxy_signals: !terminal, ..AttachOptions::default() };
+    let streams = Streams::here();
+    let request = plan_run(image, name, command, streams, &link);
+    let options = streams.attach();
     let engine = context.starting_engine()?;
     let (container, warnings) = engine.create(request)?;
     warnings.iter().for_each(|warning| ui::warn(warning));
@@ -66,12 +66,40 @@ fn run(context: &Context, image: String, name: &str, command: Vec<String>) -> Ou
     }
 }
 
+/// What the caller's standard input is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Streams {
+    /// Somebody types at a terminal.
+    Terminal,
+    /// It is a pipe or a file.
+    Pipe,
+    /// It is a terminal, but we are a job in its background (`run IMAGE NAME -- sleep infinity &`): to read from it would
+    /// stop us. The container's input stays open, so that a shell in it waits.
+    Background,
+}
+
+impl Streams {
+    fn here() -> Self {
+        let stdin = std::io::stdin();
+        match (stdin.is_terminal(), std::io::stdout().is_terminal()) {
+            (true, _) if !sys::pty::is_in_foreground(&stdin) => Self::Background,
+            (true, true) => Self::Terminal,
+            _ => Self::Pipe,
+        }
+    }
+
+    fn attach(self) -> AttachOptions {
+        let proxy_signals = self != Self::Terminal;
+        AttachOptions { stdin: self != Self::Background, proxy_signals, ..AttachOptions::default() }
+    }
+}
+
 /// The container of the founding documents: the host's name, no network, and it stays when its command has ended.
 fn plan_run(
     image: String,
     name: ContainerName,
     command: Vec<String>,
-    terminal: bool,
+    streams: Streams,
     link: &RootfsLink,
 ) -> CreateRequest {
     CreateRequest {
@@ -80,9 +108,9 @@ fn plan_run(
         hostname: host_name(),
         command,
         labels: [link.label()].into(),
-        tty: terminal,
+        tty: streams == Streams::Terminal,
         open_stdin: true,
-        stdin_once: true,
+        stdin_once: streams != Streams::Background,
         ..CreateRequest::default()
     }
 }
@@ -130,7 +158,12 @@ pub(super) fn date(time: Timestamp) -> String {
 fn stop(context: &Context, name: &str) -> Outcome {
     let engine = context.engine()?;
     let container = engine.find(name)?;
-    for stopped in engine.stop(std::slice::from_ref(&container), StopOptions::default()) {
+    let pid = engine.state(&container)?.pid;
+    let deaf =
+        pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok()).is_some_and(|s| is_deaf(&s));
+    // A shell or a sleep as the first process never hears SIGTERM: to wait for it would only take ten seconds.
+    let options = StopOptions { timeout: deaf.then_some(0), ..StopOptions::default() };
+    for stopped in engine.stop(std::slice::from_ref(&container), options) {
         match stopped {
             // One whose command has ended needs no stopping; it is removed below like the others.
             Ok(()) | Err(engine::Error::NotRunning(_)) => {}
@@ -144,10 +177,25 @@ fn stop(context: &Context, name: &str) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Tells from a process's status whether SIGTERM is lost on it: the first process of a PID namespace hears only what it
+/// catches, or blocks in order to read it from a descriptor (pid_namespaces(7)).
+fn is_deaf(status: &str) -> bool {
+    const TERM: u64 = 1 << 14;
+    let mask = |field: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+        u64::from_str_radix(line.trim(), 16).ok()
+    };
+    match (mask("SigCgt:"), mask("SigBlk:")) {
+        (Some(caught), Some(blocked)) => (caught | blocked) & TERM == 0,
+        _ => false,
+    }
+}
+
 fn exec(context: &Context, name: &str, command: Vec<String>) -> Outcome {
-    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let streams = Streams::here();
     let engine = context.starting_engine()?;
-    let request = ExecRequest { command, tty: terminal, stdin: true, ..ExecRequest::default() };
+    let (tty, stdin) = (streams == Streams::Terminal, streams != Streams::Background);
+    let request = ExecRequest { command, tty, stdin, ..ExecRequest::default() };
     engine.exec(&engine.find(name)?, &request).map(exit_code).map_err(Failure::starting)
 }
 
@@ -180,9 +228,26 @@ mod tests {
     #[test]
     fn a_container_of_the_documents_has_no_network_and_stays() {
         let link = RootfsLink::plan("/work".as_ref(), &"eg".parse().unwrap());
-        let request = plan_run("mydebian".into(), "eg".parse().unwrap(), vec!["/bin/bash".into()], true, &link);
+        let request =
+            plan_run("mydebian".into(), "eg".parse().unwrap(), vec!["/bin/bash".into()], Streams::Terminal, &link);
         assert_eq!(request.network, engine::NetworkMode::None);
         assert!(request.tty && request.open_stdin && !request.remove_on_exit);
         assert_eq!(request.labels["conductor.rootfs"], "/work/.containers/eg/rootfs");
+    }
+
+    #[test]
+    fn a_job_in_the_background_leaves_the_terminal_alone() {
+        let link = RootfsLink::plan("/work".as_ref(), &"c1".parse().unwrap());
+        let request = plan_run("x".into(), "c1".parse().unwrap(), vec!["sleep".into()], Streams::Background, &link);
+        assert!(!request.tty && request.open_stdin && !request.stdin_once);
+        assert!(!Streams::Background.attach().stdin && Streams::Pipe.attach().stdin);
+    }
+
+    #[test]
+    fn a_first_process_that_neither_catches_nor_blocks_sigterm_is_deaf_to_it() {
+        assert!(is_deaf("SigBlk:\t0000000000000000\nSigCgt:\t0000000000000001\n"));
+        assert!(!is_deaf("SigBlk:\t0000000000000000\nSigCgt:\t0000000000004000\n"));
+        assert!(!is_deaf("SigBlk:\t0000000000004000\nSigCgt:\t0000000000000000\n"));
+        assert!(!is_deaf("Name:\tsh\n"));
     }
 }
