@@ -3,10 +3,11 @@
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use trace::{Recorder, Step, quote};
+use trace::{Explain, Recorder, Step};
 
 use crate::error::Doing;
-use crate::start::{Prepared, hostname};
+use crate::start::{Prepared, ScratchStep, hostname};
+use crate::volumes::{self, VolumeStep};
 use crate::{Container, CreateRequest, Engine, Error, create, files, script};
 
 /// A container decided and not made.
@@ -32,7 +33,8 @@ impl Engine {
     /// Returns a bash script that makes the same container on a machine without Conductor.
     pub fn script(&self, request: CreateRequest) -> Result<String, Error> {
         let Imagined { container, prepared, preparation } = self.imagine(request)?;
-        Ok(script::script(&container, &prepared.plan, &preparation))
+        let made = [self.layout().container(&container.id), self.layout().run(&container.id)];
+        Ok(script::script(&container, &prepared.plan, &preparation, &made))
     }
 
     fn imagine(&self, request: CreateRequest) -> Result<Imagined, Error> {
@@ -46,37 +48,19 @@ impl Engine {
         let seen = files::plan(self.layout(), &container, &name, sharer.as_ref());
         let mut preparation = vec![self.scratch_step(&container)];
         preparation.extend(self.volume_steps(&container));
-        preparation.extend(seen.iter().filter_map(|file| Some(explain_file(file, file.text.as_deref()?))));
+        preparation.extend(seen.iter().filter_map(files::Planned::step));
         let seen: Vec<_> = seen.into_iter().map(|file| (file.target, file.source)).collect();
         let prepared = self.plan(&container, &image, Rc::new(view), &name, &seen, network)?;
         Ok(Imagined { container, prepared, preparation })
     }
 
     fn scratch_step(&self, container: &Container) -> Step {
-        let directory = self.layout().container(&container.id);
-        let directory = directory.to_string_lossy();
-        let (path, upper, work) =
-            (quote(&directory), self.layout().upper(&container.id), self.layout().work(&container.id));
-        let (upper, work) = (upper.to_string_lossy(), work.to_string_lossy());
-        Step::host(
-            "make the directories that take the container's changes",
-            format!("mkdir -p {} {}; made+=({path})", quote(&upper), quote(&work)),
-        )
+        let (upper, work) = (self.layout().upper(&container.id), self.layout().work(&container.id));
+        ScratchStep { upper: &upper.to_string_lossy(), work: &work.to_string_lossy() }.explain()
     }
 
     fn volume_steps(&self, container: &Container) -> Vec<Step> {
-        let sources = crate::inspect::volume_sources(self.layout(), container);
-        let step = |source: std::path::PathBuf| {
-            let source = source.to_string_lossy().into_owned();
-            Step::host(format!("make sure that the volume {source} is there"), format!("mkdir -p {}", quote(&source)))
-        };
-        sources.into_iter().map(step).collect()
+        let missing = volumes::missing(self.layout(), container).into_iter();
+        missing.map(|(_, name, path, _)| VolumeStep { name, path: &path }.explain()).collect()
     }
-}
-
-fn explain_file(file: &files::Planned, text: &str) -> Step {
-    let directory = file.source.parent().map(|parent| parent.to_string_lossy().into_owned()).unwrap_or_default();
-    let (directory, source) = (quote(&directory).into_owned(), file.source.to_string_lossy());
-    let shell = format!("mkdir -p {directory}; made+=({directory})\nprintf '%s' {} > {}", quote(text), quote(&source));
-    Step::host(format!("write the container's {}", file.target), shell)
 }

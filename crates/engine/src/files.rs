@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sys::path::Root;
 use sys::{Calling, Errno};
+use trace::{Explain, Recorder, Step, quote};
 
 use crate::error::Doing;
 use crate::layout::Layout;
@@ -33,10 +34,12 @@ pub(crate) fn write(
     container: &Container,
     hostname: &str,
     other: Option<&Container>,
+    recorder: &Recorder,
 ) -> Result<Vec<SeenFile>, Error> {
     let mut seen = Vec::with_capacity(FILES.len());
     for Planned { target, source, text } in plan(layout, container, hostname, other) {
         if let Some(text) = text {
+            recorder.record(&FileStep { target, source: &source, text: &text });
             let written = std::fs::write(&source, text).call(|| format!("write({source:?})"));
             written.doing(|| format!("write the container's {target}"))?;
         }
@@ -67,6 +70,29 @@ pub(crate) fn plan(layout: &Layout, container: &Container, hostname: &str, other
         _ => files.push(planned(hosts_file, hosts(hostname))),
     }
     files
+}
+
+impl Planned {
+    /// Tells how the file is written; nothing where another container has done it.
+    pub(crate) fn step(&self) -> Option<Step> {
+        let text = self.text.as_deref()?;
+        Some(FileStep { target: self.target, source: &self.source, text }.explain())
+    }
+}
+
+/// Writes a file that the container sees.
+struct FileStep<'a> {
+    target: &'a str,
+    source: &'a Path,
+    text: &'a str,
+}
+
+impl Explain for FileStep<'_> {
+    fn explain(&self) -> Step {
+        let source = self.source.to_string_lossy();
+        let shell = format!("printf '%s' {} > {}", quote(self.text), quote(&source));
+        Step::host(format!("write the container's {}", self.target), shell)
+    }
 }
 
 fn hosts(hostname: &str) -> String {
@@ -109,7 +135,8 @@ fn text_at(root: &Root, path: &str) -> sys::Result<Option<String>> {
     if sys::path::file_type(file.as_fd())? != sys::path::FileType::RegularFile {
         return Ok(Some(String::new()));
     }
-    let mut bytes = Vec::new();
+    // Room for an ordinary file, so that it takes one read.
+    let mut bytes = Vec::with_capacity(4096);
     file.take(LONGEST).read_to_end(&mut bytes).call(|| format!("read({path:?})"))?;
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }

@@ -300,12 +300,6 @@ fn tmpfs(mount: &crate::MountRequest) -> Option<(String, String)> {
     Some((mount.target.display().to_string(), options.join(",")))
 }
 
-/// Returns where the volumes of a container lie.
-pub(crate) fn volume_sources(layout: &Layout, container: &Container) -> Vec<PathBuf> {
-    let volumes = view_mounts(layout, container).into_iter().filter(|mount| mount.kind == "volume");
-    volumes.map(|mount| mount.source).collect()
-}
-
 fn view_mounts(layout: &Layout, container: &Container) -> Vec<MountPoint> {
     let view = |mount: &crate::MountRequest| {
         let (kind, name, source, propagation) = match &mount.source {

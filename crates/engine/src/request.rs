@@ -1,8 +1,8 @@
 //! What a caller asks for when a container is created: the nouns behind the flags of `create` and `run`.
 //!
 //! A request is stored with its container, so that a later `start` makes the same container again. The parsers of single
-//! flags live with their nouns: [`MountRequest`](crate::MountRequest), [`Resources`](crate::Resources),
-//! [`Signal`](crate::Signal).
+//! flags live with their nouns: [`MountRequest`], [`Resources`],
+//! [`Signal`].
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -47,15 +47,21 @@ const BECOME: &str = r#"exec "/proc/self/fd/9$loader" --library-path "$libraries
   /bin/sh -c 'exec 9<&-; exec "$@"' sh "${words[@]}"
 "#;
 
-/// Writes the script of a container; `preparation` is what is made before the cgroup.
-pub(crate) fn script(container: &Container, plan: &ContainerPlan, preparation: &[Step]) -> String {
+/// Writes the script of a container; `preparation` is what is made before the cgroup, in the directories `made`.
+pub(crate) fn script(
+    container: &Container,
+    plan: &ContainerPlan,
+    preparation: &[Step],
+    made: &[std::path::PathBuf],
+) -> String {
     let mut text = format!(
         "#!/bin/bash\n# Makes container {} of image {} with the tools of a Debian base system.\n\
          # Not in here, as no tool of a shell can do it: the system call filter, the session keyring, the small init.\n",
         container.name, container.request.image
     );
     text.push_str(OUTSIDE);
-    text.push_str(&cleanup(plan, container));
+    let made: Vec<_> = made.iter().map(|path| quote(&path.to_string_lossy()).into_owned()).collect();
+    text.push_str(&cleanup(plan, container, &made.join(" ")));
     preparation.iter().for_each(|step| append(&mut text, step));
     let (joins, limits): (Vec<_>, Vec<_>) =
         plan.cgroup.steps().iter().partition(|step| matches!(step, CgroupStep::Join { .. }));
@@ -69,7 +75,7 @@ pub(crate) fn script(container: &Container, plan: &ContainerPlan, preparation: &
 }
 
 /// Decides what is removed when the container has ended.
-fn cleanup(plan: &ContainerPlan, container: &Container) -> String {
+fn cleanup(plan: &ContainerPlan, container: &Container, made: &str) -> String {
     let directories = plan.cgroup.steps().iter().filter_map(|step| match step {
         CgroupStep::MakeDirectory { dir, .. } => Some(quote(&dir.to_string_lossy()).into_owned()),
         _ => None,
@@ -77,8 +83,8 @@ fn cleanup(plan: &ContainerPlan, container: &Container) -> String {
     let directories = directories.collect::<Vec<_>>().join(" ");
     format!(
         "# Everything that outlives container {} is removed with it.\n\
-         clean() {{ rmdir {directories}; rm -rf \"$scratch\" \"${{made[@]}}\"; }} 2>/dev/null\n\
-         made=()\ntrap clean EXIT\n",
+         clean() {{ rmdir {directories}; rm -rf \"$scratch\" {made}; }} 2>/dev/null\n\
+         trap clean EXIT\nmkdir -p {made}\n",
         container.name
     )
 }

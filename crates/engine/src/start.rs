@@ -126,7 +126,8 @@ impl Engine {
         volumes::ensure(layout, container, std::os::fd::AsFd::as_fd(&*view), self.recorder())?;
         let other = self.network_of(container)?;
         let hostname = hostname(container, other.as_ref().map(|(other, _)| other));
-        let files = files::write(layout, container, &hostname, other.as_ref().map(|(other, _)| other))?;
+        let sharer = other.as_ref().map(|(other, _)| other);
+        let files = files::write(layout, container, &hostname, sharer, self.recorder())?;
         let prepared = self.plan(container, image, view, &hostname, &files, other.map(|(_, pid)| pid))?;
         // A person who asks why the container is as it is can read it here.
         let config = serde_json::to_vec(&prepared.spec).doing(|| "write the container's spec")?;
@@ -320,9 +321,9 @@ pub(crate) fn hostname(container: &Container, other: Option<&Container>) -> Stri
 }
 
 /// Makes the writable layer.
-struct ScratchStep<'a> {
-    upper: &'a str,
-    work: &'a str,
+pub(crate) struct ScratchStep<'a> {
+    pub(crate) upper: &'a str,
+    pub(crate) work: &'a str,
 }
 
 impl Explain for ScratchStep<'_> {

@@ -10,7 +10,7 @@
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sys::Calling;
 use sys::path::Root;
@@ -27,12 +27,7 @@ pub(crate) fn ensure(
     image: BorrowedFd<'_>,
     recorder: &Recorder,
 ) -> Result<(), Error> {
-    for mount in &container.request.mounts {
-        let MountSource::Volume { name: Some(name), no_copy } = &mount.source else { continue };
-        let volume = layout.volumes().join(name.as_str());
-        if volume.exists() {
-            continue;
-        }
+    for (mount, name, volume, no_copy) in missing(layout, container) {
         recorder.record(&VolumeStep { name, path: &volume });
         let beside = layout.container(&container.id).join(format!("volume-{name}"));
         fill(&beside, mount, (!no_copy).then_some(image)).doing(|| format!("make volume {name}"))?;
@@ -48,6 +43,20 @@ pub(crate) fn ensure(
         .doing(|| format!("make volume {name}"))?;
     }
     Ok(())
+}
+
+/// A volume that does not exist yet: where it is mounted, its name, its place, and whether it stays empty.
+type Missing<'a> = (&'a MountRequest, &'a ContainerName, PathBuf, bool);
+
+/// Returns the volumes of a container that do not exist yet.
+pub(crate) fn missing<'a>(layout: &Layout, container: &'a Container) -> Vec<Missing<'a>> {
+    let volume = |mount: &'a MountRequest| match &mount.source {
+        MountSource::Volume { name: Some(name), no_copy } => {
+            Some((mount, name, layout.volumes().join(name.as_str()), *no_copy))
+        }
+        _ => None,
+    };
+    container.request.mounts.iter().filter_map(volume).filter(|(_, _, path, _)| !path.exists()).collect()
 }
 
 fn fill(volume: &Path, mount: &MountRequest, image: Option<BorrowedFd<'_>>) -> sys::Result<()> {
@@ -75,9 +84,10 @@ fn fill(volume: &Path, mount: &MountRequest, image: Option<BorrowedFd<'_>>) -> s
     set_mode(like.mode() & 0o7777)
 }
 
-struct VolumeStep<'a> {
-    name: &'a ContainerName,
-    path: &'a Path,
+/// Makes a volume.
+pub(crate) struct VolumeStep<'a> {
+    pub(crate) name: &'a ContainerName,
+    pub(crate) path: &'a Path,
 }
 
 impl Explain for VolumeStep<'_> {

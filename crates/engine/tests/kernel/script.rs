@@ -64,13 +64,13 @@ pub(crate) fn an_explanation_is_what_is_applied() {
     let words = |bytes: &[u8]| -> Vec<String> {
         let text = String::from_utf8_lossy(bytes).into_owned();
         let steps = text.lines().filter(|line| line.starts_with(['+', '|'])).map(str::to_owned);
-        // From the cgroup on, all is the plan's.
+        // What comes before is how a run is opened and the image is held, which no plan decides.
         let hex = |word: &str| {
             word.trim_end_matches(',').len() >= 12 && word.trim_end_matches(',').chars().all(|c| c.is_ascii_hexdigit())
         };
         let plain =
             |step: String| step.split([' ', '/', '_', '.']).filter(|word| !hex(word)).collect::<Vec<_>>().join(" ");
-        steps.map(plain).skip_while(|step| !step.contains("make the cgroup")).collect()
+        steps.map(plain).skip_while(|step| !step.contains("make the directories that take")).collect()
     };
     assert_eq!(words(&applied.stderr), words(&told.stderr));
     sandbox.assert_empty();
