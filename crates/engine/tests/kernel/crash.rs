@@ -89,3 +89,57 @@ pub(crate) fn a_dead_process_is_never_listed() {
         assert_eq!(sandbox.call(&["ps"]).ok(), "", "round {round}");
     }
 }
+
+pub(crate) fn a_full_disk_stops_no_command_and_loses_no_end() {
+    let sandbox = Sandbox::small(12 << 20);
+    sandbox.start("eg", &["sh", "-c", "while [ ! -e /dev/shm/go ]; do sleep 0.02; done; exit 5"], json!({}));
+    let fill = sandbox.root().join("fill");
+    let full = std::io::copy(&mut std::io::repeat(0), &mut std::fs::File::create(&fill).unwrap());
+    assert_eq!(full.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    sandbox.call(&["exec", "eg", "touch", "/dev/shm/go"]).ok();
+    assert_eq!(sandbox.call(&["wait", "eg"]).ok(), "5\n");
+    assert_eq!(
+        sandbox.call(&["ps-a"]).out(),
+        "eg exited sh -c while [ ! -e /dev/shm/go ]; do sleep 0.02; done; exit 5\n"
+    );
+    sandbox.run(&["true"], json!({"remove_on_exit": true})).fails(125, "no space left on device (ENOSPC)");
+    assert_eq!(std::fs::read_dir(sandbox.root().join("containers")).unwrap().count(), 1);
+    std::fs::remove_file(fill).unwrap();
+    sandbox.call(&["ps"]).ok();
+    assert_eq!(sandbox.engine().state(&sandbox.find("eg")).unwrap().exit_code, 5);
+    assert_eq!(std::fs::read_dir(sandbox.state().join("containers")).unwrap().count(), 0);
+    sandbox.call(&["rm", "eg"]).ok();
+}
+
+pub(crate) fn whatever_is_killed_at_any_moment_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    let ours = || processes_of(&sandbox);
+    for round in 0..40_u64 {
+        let more = json!({"name": format!("eg{round}"), "remove_on_exit": round % 2 == 0});
+        let mut child = sandbox.spawn(&["run-detached", &request(&["sleep", "60"], more).to_string()]);
+        // Not to wait for something, but to strike at another moment in each round.
+        std::thread::sleep(std::time::Duration::from_micros(round * 1500));
+        testkit::until("all of ours to be killed", || {
+            ours().into_iter().for_each(|pid| drop(sys::process::kill(pid, 9)));
+            // The command, once reaped, is not among them any more; its fork dies beside it.
+            (child.try_wait().unwrap().is_some() && ours().is_empty()).then_some(())
+        });
+        testkit::until("nothing to run", || (sandbox.call(&["ps"]).ok().is_empty()).then_some(()));
+        for line in sandbox.call(&["ps-a"]).ok().lines() {
+            sandbox.call(&["rm", line.split(' ').next().unwrap()]).ok();
+        }
+        sandbox.assert_empty();
+    }
+}
+
+/// Returns the processes whose command line names the sandbox and which are not dead yet.
+fn processes_of(sandbox: &Sandbox) -> Vec<u32> {
+    let needle = sandbox.root().to_str().unwrap().to_owned();
+    let pids =
+        std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let names = |pid: &u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(&needle)
+    };
+    pids.filter(|pid| *pid != std::process::id()).filter(names).collect()
+}

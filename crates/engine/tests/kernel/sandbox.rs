@@ -24,6 +24,19 @@ impl Sandbox {
         sandbox
     }
 
+    /// Makes a sandbox on a disk of its own, so many bytes large, in a mount namespace of the test's own.
+    pub(crate) fn small(bytes: u64) -> Self {
+        sys::namespace::unshare(&[sys::namespace::NamespaceKind::Mount]).unwrap();
+        sys::mount::set_propagation(Path::new("/"), sys::mount::Propagation::Private, true).unwrap();
+        let sandbox = Self { directory: tempfile::Builder::new().prefix("engine-").tempdir().unwrap() };
+        std::fs::create_dir(sandbox.root()).unwrap();
+        let disk = sys::mount::Filesystem::open("tmpfs").unwrap().option("size", &bytes.to_string()).unwrap();
+        let disk = disk.mount(sys::mount::MountAttrFlags::empty()).unwrap();
+        sys::mount::attach(&disk, sys::path::open_host(&sandbox.root()).unwrap()).unwrap();
+        import_image(&sandbox.engine());
+        sandbox
+    }
+
     pub(crate) fn root(&self) -> PathBuf {
         self.directory.path().join("root")
     }
