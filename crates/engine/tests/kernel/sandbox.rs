@@ -143,6 +143,8 @@ impl Drop for Sandbox {
                 let _ = engine.remove(&container, engine::RemoveOptions { force: true, volumes: true });
             }
         }
+        // Only a small sandbox has a disk of its own; of any other the root is no mount.
+        let _ = sys::mount::unmount(&self.root());
     }
 }
 
