@@ -6,6 +6,8 @@
 //!
 //! Start reading at [`process`] (how a container's first process comes to be) and [`mount`] (how its root is made).
 
+#![allow(unsafe_code, reason = "this is its home: the other crates deny it")]
+
 pub mod bpf;
 pub mod copy;
 pub mod credentials;

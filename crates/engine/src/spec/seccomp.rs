@@ -1,7 +1,7 @@
 //! The default seccomp list, and lists that users bring in Docker's form ([`parse_profile`]).
 //!
 //! The default refuses what it does not name (EPERM; calls newer than the list get ENOSYS from the compiler), and names
-//! what Docker's default names, by subject: [`ALWAYS`] is allowed to everyone, [`WITH_CAPABILITY`] to those whose
+//! what Docker's default names, by subject: `ALWAYS` is allowed to everyone, `WITH_CAPABILITY` to those whose
 //! capabilities would let them do it anyway, and a few calls by their arguments. What is left out is what containers
 //! were broken out with, or what reaches past namespaces: keyrings, io_uring, userfaultfd, kexec, swap, new namespaces,
 //! and the socket families VSOCK (it speaks to other guests of the host) and ALG (the kernel's cryptography).
