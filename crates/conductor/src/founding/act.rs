@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use engine::{
     AttachOptions, Container, ContainerName, CreateRequest, Engine, ExecRequest, RemoveOptions, StartMode, StopOptions,
@@ -17,6 +18,7 @@ use crate::commands::run::exit_code;
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
 use crate::ui;
+use crate::ui::time::since;
 
 /// Carries an intent out.
 pub(super) fn act(intent: Intent, context: &Context) -> Outcome {
@@ -129,7 +131,15 @@ fn discard(engine: &Engine, container: &Container) {
 }
 
 fn list(context: &Context) -> Outcome {
-    ui::print(&listing(&context.engine()?.list(true)?)).map(|()| ExitCode::SUCCESS)
+    let mut containers = context.engine()?.list(true)?;
+    let now = Timestamp::now();
+    containers.retain(|container| !is_just_starting(container, now));
+    ui::print(&listing(&containers)).map(|()| ExitCode::SUCCESS)
+}
+
+/// A script waits for a name to be listed and then executes in it: what is on its way to run is not listed before it runs.
+fn is_just_starting(container: &Summary, now: Timestamp) -> bool {
+    container.state.status == engine::Status::Created && since(now, container.created) < Duration::from_secs(10)
 }
 
 /// No header, so that the documents' `ps | while read name date` sees containers alone.
@@ -223,6 +233,15 @@ mod tests {
             listing(&[container("eg", Status::Running), container("second", Status::Exited)]),
             "eg       2026-01-02 03:04:05 UTC\nsecond   2026-01-02 03:04:05 UTC (exited)\n"
         );
+    }
+
+    #[test]
+    fn what_is_about_to_run_is_listed_when_it_runs() {
+        let created = container("eg", Status::Created);
+        let after = |seconds: i64| created.created + jiff::SignedDuration::from_secs(seconds);
+        assert!(is_just_starting(&created, after(1)));
+        assert!(!is_just_starting(&created, after(60)));
+        assert!(!is_just_starting(&container("eg", Status::Running), after(1)));
     }
 
     #[test]
