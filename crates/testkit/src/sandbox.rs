@@ -94,13 +94,14 @@ impl Sandbox {
     }
 
     /// Lays the sandbox's directories over those that the program takes without options, for whatever the test starts.
-    pub fn cover_defaults(&self) {
+    pub fn cover_defaults(&mut self) {
         for (own, usual) in [(self.root(), "/var/lib/conductor"), (self.state(), "/run/conductor")] {
             std::fs::create_dir_all(usual).expect("the usual directory");
             let mount = sys::mount::clone_tree_at(None, &own, false).expect("a mount of our own directory");
             sys::mount::attach(mount, sys::path::open_host(Path::new(usual)).expect("the usual directory"))
                 .expect("a mount");
         }
+        self.before = self.census();
     }
 
     fn called(&self, path: &Path) -> Conductor {

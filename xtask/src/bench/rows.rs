@@ -61,8 +61,8 @@ fn oci(place: &Workplace, rounds: Rounds) -> Outcome<Vec<Figure>> {
 fn exec(place: &Workplace, rounds: Rounds) -> Outcome<Vec<Figure>> {
     place.succeed(&["run", "-d", "--network", "none", "--name", "bench-exec", IMAGE, "/wait"])?;
     let mut stopwatch = place.stopwatch_on_v2()?;
-    let bundle = text(&place.path("bundle"));
-    stopwatch.time(&crun(place, &["run", "--detach", "--bundle", &bundle, "--config", "wait.json", "bench-exec"]))?;
+    let (bundle, config) = (text(&place.path("bundle")), text(&place.path("bundle/wait.json")));
+    stopwatch.time(&crun(place, &["run", "--detach", "--bundle", &bundle, "--config", &config, "bench-exec"]))?;
     let laps = exec_laps(place, rounds, &mut stopwatch);
     // Whatever came of it, no container is left.
     stopwatch.time(&crun(place, &["delete", "--force", "bench-exec"]))?;

@@ -6,7 +6,7 @@ use std::process::Command;
 use testkit::{Sandbox, Terminal};
 
 /// Opens a shell in which `sudo ./conductor.sh` means this program with this sandbox's directories.
-fn shell(sandbox: &Sandbox) -> Terminal {
+fn shell(sandbox: &mut Sandbox) -> Terminal {
     sandbox.cover_defaults();
     let link = sandbox.link("conductor.sh");
     std::os::unix::fs::symlink(std::fs::read_link(&link).unwrap(), sandbox.work().join("conductor.sh")).unwrap();
@@ -15,7 +15,7 @@ fn shell(sandbox: &Sandbox) -> Terminal {
     std::fs::write(&sudo, "#!/bin/sh\nexec \"$@\"\n").unwrap();
     std::fs::set_permissions(&sudo, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut bash = Command::new("bash");
-    bash.args(["--norc", "--noprofile", "-i"]).current_dir(sandbox.work());
+    bash.args(["--norc", "--noprofile", "--noediting", "-i"]).current_dir(sandbox.work());
     bash.env("PS1", "host> ").env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
     let mut terminal = Terminal::start(&bash);
     terminal.sees("host> ");
@@ -31,11 +31,11 @@ fn host(terminal: &mut Terminal, line: &str) -> String {
 
 #[test]
 fn the_whole_basic_session_of_the_founding_documents() {
-    let sandbox = Sandbox::with_network(env!("CARGO_BIN_EXE_conductor"));
-    let mut terminal = shell(&sandbox);
+    let mut sandbox = Sandbox::with_network(env!("CARGO_BIN_EXE_conductor"));
+    let mut terminal = shell(&mut sandbox);
     terminal.waits_up_to(std::time::Duration::from_secs(240));
     let built = host(&mut terminal, "sudo ./conductor.sh build mydebian; echo code=$?");
-    assert!(built.ends_with("code=0"), "{built}");
+    assert!(built.ends_with("code=0"), "{}", built.lines().last().unwrap_or_default());
 
     let images = host(&mut terminal, "sudo ./conductor.sh images");
     let lines: Vec<_> = images.lines().collect();

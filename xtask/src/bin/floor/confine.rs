@@ -20,8 +20,8 @@ const DEVICE_RULES: &[&str] = &[
     "c 136:* rwm",
 ];
 
-/// The eight capabilities that stay: chown, dac_override, fowner, kill, setgid, setuid, setpcap, net_bind_service.
-const KEPT: u64 = 1 | 1 << 1 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10;
+/// The eight capabilities that stay: chown, dac_override, fowner, fsetid, kill, setgid, setuid, net_bind_service.
+const KEPT: u64 = 1 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10;
 const LAST_CAPABILITY: usize = 40;
 
 /// Writes the device rules of a v1 cgroup.
