@@ -267,7 +267,10 @@ impl Runtime {
         let record = match self.records.read(id) {
             Ok(record) => record,
             // A `create` that was killed half-way leaves a directory without a record.
-            Err(LifecycleError::Unknown(_)) if force => return self.delete_unfinished(id),
+            // One whose record cannot be read is as much of a container as that.
+            Err(LifecycleError::Unknown(_) | LifecycleError::Garbage { .. }) if force => {
+                return self.delete_unfinished(id);
+            }
             Err(error) => return Err(error),
         };
         let status = self.status(&record);

@@ -238,12 +238,11 @@ pub fn set_propagation(path: &Path, propagation: Propagation, recursive: bool) -
 
 /// Makes the mount behind `new_root` the root of the mount namespace and lets the old root go.
 ///
-/// This is pivot_root(2) with "." twice, as its man page shows: the old root ends up over the new one and is detached.
+/// This is pivot_root(2) with "." twice, as its man page shows: the old root ends up over the new one and is detached. The
+/// caller has made the old root a slave or private ([`set_propagation`]), so that its end is told to nobody.
 pub fn pivot_into(new_root: impl AsFd) -> Result<()> {
     rustix::process::fchdir(new_root.as_fd()).call(|| format!("fchdir({})", new_root.as_fd().as_raw_fd()))?;
     rustix::process::pivot_root(".", ".").call(|| "pivot_root(\".\", \".\")")?;
-    // Private, so that letting the old root go is not passed on to the namespace we came from.
-    set_propagation(Path::new("."), Propagation::Private, true)?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).call(|| "umount2(\".\", MNT_DETACH)")?;
     rustix::process::chdir("/").call(|| "chdir(\"/\")")
 }

@@ -183,6 +183,12 @@ pub fn set_owner_and_mode(parent: impl AsFd, name: &OsStr, uid: u32, gid: u32, m
         .call(|| format!("fchmodat({name:?}, {mode:o})"))
 }
 
+/// Returns owner, group and permission bits of what stands behind a descriptor.
+pub fn owner_and_mode(fd: impl AsFd) -> Result<(u32, u32, u32)> {
+    let stat = rustix::fs::fstat(fd.as_fd()).call(|| format!("fstat({})", fd.as_fd().as_raw_fd()))?;
+    Ok((stat.st_uid, stat.st_gid, stat.st_mode & 0o7777))
+}
+
 /// Makes a symbolic link in the directory `parent`; one that stands there already is left.
 pub fn ensure_link(parent: impl AsFd, name: &OsStr, target: &OsStr) -> Result<()> {
     match rustix::fs::symlinkat(target, parent.as_fd(), name) {

@@ -100,6 +100,7 @@ impl RootFs {
             set_single(source, step)?;
         }
         set_recursive(source, step)?;
+        self.take_after(step, source)?;
         let target = self.mount_point(step, source)?;
         if step.options.copy_up {
             sys::copy::copy_tree(&target, source)?;
@@ -110,6 +111,16 @@ impl RootFs {
             mount::set_attributes(source, &change, recursion.is_recursive())?;
         }
         Ok(())
+    }
+
+    /// A tmpfs without a mode of its own looks like the directory that it covers, if there is one.
+    fn take_after(&self, step: &MountStep, source: BorrowedFd<'_>) -> sys::Result<()> {
+        if !step.is_tmpfs() || step.options.data.iter().any(|word| word.starts_with("mode=")) {
+            return Ok(());
+        }
+        let Some(covered) = self.existing(&step.destination)? else { return Ok(()) };
+        let (uid, gid, mode) = paths::owner_and_mode(&covered)?;
+        paths::set_owner_and_mode(source, OsStr::new("."), uid, gid, mode)
     }
 
     fn mount_point(&self, step: &MountStep, source: BorrowedFd<'_>) -> sys::Result<OwnedFd> {

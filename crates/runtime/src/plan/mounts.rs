@@ -119,6 +119,11 @@ pub enum MountSource {
 }
 
 impl MountStep {
+    /// Tells whether a new tmpfs is mounted.
+    pub fn is_tmpfs(&self) -> bool {
+        matches!(&self.source, MountSource::New { kind, .. } if kind == "tmpfs")
+    }
+
     /// Tells whether what is mounted below it shall show on the host as well.
     pub fn shares(&self) -> bool {
         self.options.propagation.iter().any(|(propagation, _)| *propagation == Propagation::Shared)

@@ -1,68 +1,93 @@
-//! Compiled filters in the kernel. A filter binds the thread that loads it, so each test gives one to a thread of its own.
+//! Filters that are loaded, and the agent of one that notifies.
 
-use std::io::ErrorKind;
-use std::net::UdpSocket;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
+use std::os::fd::AsFd;
 
-use runtime::plan::seccomp::{compile, flags};
 use serde_json::{Value, json};
+use sys::process::{self as processes, ExitStatus};
 
-/// Runs `work` in a thread under the list; what it is given is the listener, if the list notifies.
-fn under<T: Send + 'static>(list: Value, work: impl FnOnce(Option<OwnedFd>) -> T + Send + 'static) -> T {
-    let list = serde_json::from_value(list).expect("a list");
-    let program = compile(&list).expect("the list compiles");
-    let confined = move || work(sys::seccomp::load(&program, flags(&list)).expect("the kernel takes the filter"));
-    std::thread::spawn(confined).join().expect("the thread lives")
+use crate::harness::Case;
+
+fn filter(action: &str, names: &[&str]) -> Value {
+    json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{ "names": names, "action": action, "errnoRet": 42 }] })
 }
 
 #[test]
-fn a_refused_call_fails_with_the_errno_of_its_rule() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("new");
-    let (inside, second) = (path.clone(), path.clone());
-    let list = json!({ "defaultAction": "SCMP_ACT_ALLOW",
-        "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 99 }] });
-    let refused = under(list, move |_| std::fs::create_dir(inside).map_err(|error| error.raw_os_error()));
-    assert_eq!(refused, Err(Some(99)));
-    std::fs::create_dir(second).expect("threads without the filter are not bound by it");
+fn a_filter_holds_with_and_without_no_new_privs() {
+    for no_new_privileges in [true, false] {
+        let case = Case::sh("grep -w Seccomp: /proc/self/status | cut -f2; mkdir /made 2>&1")
+            .set("/process/noNewPrivileges", json!(no_new_privileges))
+            .set("/linux/seccomp", filter("SCMP_ACT_ERRNO", &["mkdir", "mkdirat"]));
+        let outcome = case.run();
+        assert_eq!(outcome.stdout.lines().next(), Some("2"));
+        assert_ne!(outcome.status, ExitStatus::Exited(0));
+        assert!(!case.rootfs().join("made").exists());
+    }
 }
 
 #[test]
-fn a_call_is_allowed_or_refused_by_its_arguments() {
-    let unix_only = json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
-        { "names": ["socket"], "action": "SCMP_ACT_ERRNO", "args": [{ "index": 0, "value": 1, "op": "SCMP_CMP_GT" }] },
-    ] });
-    let (unix, inet) = under(unix_only, |_| {
-        (UnixDatagram::unbound().is_ok(), UdpSocket::bind("127.0.0.1:0").map_err(|error| error.kind()))
-    });
-    assert!(unix);
-    assert_eq!(inet.err(), Some(ErrorKind::PermissionDenied));
+fn with_no_new_privs_the_filter_need_allow_no_call_of_ours() {
+    let refused = [
+        "setresuid",
+        "setresgid",
+        "setgroups",
+        "capset",
+        "prctl",
+        "sendmsg",
+        "recvmsg",
+        "poll",
+        "ppoll",
+        "close_range",
+        "dup2",
+        "chdir",
+        "umask",
+        "newfstatat",
+        "openat2",
+        "sendto",
+    ];
+    Case::sh("echo runs").set("/linux/seccomp", filter("SCMP_ACT_ERRNO", &refused)).run().says(&["runs"]);
 }
 
 #[test]
-fn a_list_that_refuses_by_default_lets_a_thread_do_what_it_names() {
-    let everything: Vec<&str> = runtime::plan::seccomp::names().filter(|name| !name.starts_with("mkdir")).collect();
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("new");
-    let list = json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 13,
-        "syscalls": [{ "names": everything, "action": "SCMP_ACT_ALLOW" }] });
-    let refused = under(list, move |_| std::fs::create_dir(path).map_err(|error| error.raw_os_error()));
-    assert_eq!(refused, Err(Some(13)));
+fn the_listener_goes_to_the_agent_with_the_containers_state() {
+    for no_new_privileges in [true, false] {
+        let mut list = filter("SCMP_ACT_NOTIFY", &["mkdir", "mkdirat"]);
+        list["syscalls"][0].as_object_mut().unwrap().remove("errnoRet");
+        let case = Case::sh("sleep 1000");
+        let dir = sys::path::Root::open(case.dir.path()).unwrap();
+        let listener = sys::socket::listen_at(&dir, "agent").unwrap();
+        list["listenerPath"] = json!(case.path("agent"));
+        list["listenerMetadata"] = json!("A=b");
+        let case = case.set("/linux/seccomp", list).set("/process/noNewPrivileges", json!(no_new_privileges));
+        let running = case.start().unwrap();
+        let agent = sys::socket::accept(&listener).unwrap().unwrap();
+        let mut bytes = [0; 8192];
+        sys::signal::wait_readable(&agent, Some(testkit::PATIENCE)).unwrap();
+        let (length, descriptors) = sys::socket::receive(&agent, &mut bytes).unwrap();
+        let message: Value = serde_json::from_slice(&bytes[..length]).unwrap();
+        assert_eq!(descriptors.len(), 1);
+        assert_eq!(message["fds"], json!(["seccompFd"]));
+        assert_eq!(message["metadata"], "A=b");
+        assert_eq!(message["pid"], running.process.pid);
+        assert_eq!(message["state"]["id"], case.id);
+        assert_eq!(message["state"]["pid"], running.process.pid);
+        assert_eq!(message["state"]["bundle"], case.bundle.path.to_str().unwrap());
+        let info =
+            std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&descriptors[0].as_fd())));
+        assert_eq!(info.unwrap().to_str(), Some("anon_inode:seccomp notify"));
+        drop(descriptors);
+        drop(running.kill());
+        case.assert_clean();
+    }
 }
 
 #[test]
-fn a_notifying_list_gives_a_listener_and_without_it_the_call_does_not_exist() {
-    const ENOSYS: i32 = 38;
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("new");
-    let list = json!({ "defaultAction": "SCMP_ACT_ALLOW",
-        "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY" }] });
-    let (listened, refused) = under(list, move |listener| {
-        let listened = listener.is_some();
-        drop(listener);
-        (listened, std::fs::create_dir(path).map_err(|error| error.raw_os_error()))
-    });
-    assert!(listened);
-    assert_eq!(refused, Err(Some(ENOSYS)));
+fn an_agent_that_is_not_there_is_an_error() {
+    let mut list = filter("SCMP_ACT_NOTIFY", &["mkdir"]);
+    list["syscalls"][0].as_object_mut().unwrap().remove("errnoRet");
+    let (_, text) = Case::sh("true").set("/linux/seccomp", list.clone()).fails();
+    assert!(text.contains("listenerPath"), "{text}");
+    list["listenerPath"] = json!("/no/such/agent");
+    let (_, text) = Case::sh("true").set("/linux/seccomp", list).fails();
+    assert!(text.contains("agent of the system call filter") && text.contains("/no/such/agent"), "{text}");
+    assert!(processes::is_sealed());
 }
