@@ -136,7 +136,8 @@ impl<W: Write> TreeWriter<'_, W> {
             _ => None,
         };
         let file = flags.map(|flags| open(parent.as_fd(), name, flags)).transpose().map_err(read)?;
-        let attributes = file.as_ref().map(extended_attributes).transpose().map_err(read)?.unwrap_or_default();
+        let mut attributes = file.as_ref().map(extended_attributes).transpose().map_err(read)?.unwrap_or_default();
+        attributes.retain(|(name, _)| !self.cleaning.strips(path, name));
         let data = match file {
             Some(file) if kind == Kind::File => self.source(file, path, stat)?,
             _ => Source::Bytes(Vec::new()),

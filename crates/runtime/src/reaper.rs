@@ -30,6 +30,8 @@ fn run(arguments: &[CString]) -> sys::Result<ExitStatus> {
     let [program, argv @ ..] = arguments else {
         return Err(sys::Error::new("execve(nothing)", sys::Errno::INVAL));
     };
+    // As ps(1) shows it: executed by descriptor, it bears the name of the host's file until then.
+    processes::set_name(c"conductor-init")?;
     let signals = SignalFd::blocking(&ALL_BUT_FAULTS)?;
     match processes::clone_into(&[], None)? {
         Fork::Child => become_program(program, argv),

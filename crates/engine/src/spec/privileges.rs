@@ -80,6 +80,11 @@ pub(super) fn plan_seccomp(
     })
 }
 
+/// What a network namespace of a container's own has in place of capabilities, as with Docker: anybody may ping (over
+/// ICMP's own sockets, icmp(7)), and no port is privileged where nobody else listens (ip(7)).
+const NETWORK_DEFAULTS: [(&str, &str); 2] =
+    [("net.ipv4.ping_group_range", "0 2147483647"), ("net.ipv4.ip_unprivileged_port_start", "0")];
+
 /// Decides the kernel parameters; only those of the container's own namespaces may be set.
 pub(super) fn plan_sysctls(request: &CreateRequest) -> Result<HashMap<String, String>, SpecError> {
     const IPC: [&str; 8] = [
@@ -99,7 +104,11 @@ pub(super) fn plan_sysctls(request: &CreateRequest) -> Result<HashMap<String, St
     };
     match request.sysctls.keys().find(|name| !own(name)) {
         Some(name) => Err(SpecError::Sysctl(name.clone())),
-        None => Ok(request.sysctls.clone().into_iter().collect()),
+        None => {
+            let defaults = NETWORK_DEFAULTS.iter().filter(|_| request.network == NetworkMode::None);
+            let defaults = defaults.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            Ok(defaults.chain(request.sysctls.clone()).collect())
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Dropped: what the kernel or the engine provides (contents of `/dev`, `/proc`, `/sys`, `/run`), what is temporary (contents of
 //! `/tmp`, `/var/tmp`), what can be fetched again (package lists and packages), logs of the installation, caches and
 //! backups that bear its date, and what debootstrap copied from the host (`/etc/resolv.conf`, `/etc/hostname`). Emptied:
-//! `/etc/machine-id`, so that it is no machine's. Times later than the archive's own are set back to it, those in
+//! `/etc/machine-id`, so that it is no machine's. Taken: the file capability of `ping`. Times later than the archive's own are set back to it, those in
 //! `/etc/shadow` too, so that the same packages give the same layer on every day.
 
 /// Which entries of a tree are kept, and how late they may be.
@@ -83,6 +83,14 @@ impl Cleaning {
         }
     }
 
+    /// Tells whether an entry loses an extended attribute.
+    ///
+    /// A file capability outside a container's bounding set makes the exec fail (capabilities(7)), and CAP_NET_RAW is not
+    /// among the capabilities that our containers start with. Without it `ping` takes the unprivileged way.
+    pub(super) fn strips(&self, path: &[u8], attribute: &str) -> bool {
+        self.debian && attribute == "security.capability" && matches!(path, b"usr/bin/ping" | b"bin/ping")
+    }
+
     /// A time before 1970 is 1970's, as a tar of old has no sign.
     pub(super) fn clamp(&self, modified: i64) -> u64 {
         let modified = u64::try_from(modified).unwrap_or_default();
@@ -114,6 +122,8 @@ mod tests {
     #[test]
     fn a_bootstrapped_tree_is_cleaned_of_host_day_and_caches() {
         let cleaning = Cleaning::debian(Some(100));
+        assert!(cleaning.strips(b"usr/bin/ping", "security.capability"));
+        assert!(!cleaning.strips(b"usr/bin/ping", "user.note"));
         for path in [
             "dev/null",
             "proc/1",
@@ -150,6 +160,7 @@ mod tests {
     #[test]
     fn any_other_tree_is_left_as_it_is() {
         assert_eq!(Cleaning::none().judge(b"dev/null"), Verdict::Keep);
+        assert!(!Cleaning::none().strips(b"usr/bin/ping", "security.capability"));
         assert_eq!(Cleaning::none().clamp(500), 500);
     }
 }
