@@ -149,8 +149,9 @@ fn plan_linux(wanted: &Wanted<'_>, host: &Host, capabilities: &HashSet<Capabilit
         .readonly_paths(paths(READ_ONLY))
         .build()
         .map_err(incomplete)?;
-    if !request.sysctls.is_empty() {
-        linux.set_sysctl(Some(privileges::plan_sysctls(request)?));
+    let sysctls = privileges::plan_sysctls(request)?;
+    if !sysctls.is_empty() {
+        linux.set_sysctl(Some(sysctls));
     }
     if request.privileged {
         linux.set_devices(Some(host.devices.clone()));

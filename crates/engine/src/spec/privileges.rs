@@ -158,6 +158,10 @@ mod tests {
             plan_sysctls(&request).is_ok()
         };
         assert!(sysctls("net.ipv4.ip_forward", NetworkMode::None));
+        let own = plan_sysctls(&CreateRequest { network: NetworkMode::None, ..CreateRequest::default() }).unwrap();
+        assert_eq!(own["net.ipv4.ping_group_range"], "0 2147483647");
+        let hosts = plan_sysctls(&CreateRequest { network: NetworkMode::Host, ..CreateRequest::default() }).unwrap();
+        assert!(hosts.is_empty());
         assert!(!sysctls("net.ipv4.ip_forward", NetworkMode::Host));
         assert!(sysctls("kernel.shmmax", NetworkMode::Host));
         assert!(!sysctls("kernel.panic", NetworkMode::None));
