@@ -131,12 +131,31 @@ fn tests(profile: &str, selection: &[&str], filter: &[String]) -> Outcome<Tally>
 /// Runs a test runner and counts what its closing lines say. Ending badly with nothing failed is one failure: it did not
 /// come as far as its tests.
 fn counted(command: &mut Command) -> Outcome<Tally> {
-    let mut tally = Tally::default();
-    let ended = shell::listened(command, |line| tally.join(closing_line(line).unwrap_or_default()));
+    let mut lines = Vec::new();
+    let ended = shell::listened(command, |line| lines.extend(is_closing(line).then(|| line.to_owned())));
+    let mut tally = summed(&lines);
     if ended.is_err() && tally.failed == 0 {
         tally.failed = 1;
     }
     Ok(tally)
+}
+
+/// Adds closing lines up. Nextest shows the output of a failed test, in which libtest closes as well: it has the last word.
+fn summed(lines: &[String]) -> Tally {
+    let nextest = lines.iter().any(|line| is_nextest(line));
+    let mut tally = Tally::default();
+    for line in lines.iter().filter(|line| is_nextest(line) == nextest) {
+        tally.join(closing_line(line).unwrap_or_default());
+    }
+    tally
+}
+
+fn is_closing(line: &str) -> bool {
+    closing_line(line).is_some()
+}
+
+fn is_nextest(line: &str) -> bool {
+    line.trim_start().starts_with("Summary [")
 }
 
 /// Reads the closing line of nextest or of libtest.
@@ -175,6 +194,15 @@ mod tests {
             let expected = expected.map(|(passed, failed)| Tally { passed, failed });
             assert_eq!(closing_line(line), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn a_failed_test_under_nextest_counts_once() {
+        let lines = [
+            "    test result: FAILED. 0 passed; 1 failed; 0 ignored",
+            "Summary [ 1s] 2 tests run: 1 passed, 1 failed, 0 skipped",
+        ];
+        assert_eq!(summed(&lines.map(str::to_owned)), Tally { passed: 1, failed: 1 });
     }
 
     #[test]
