@@ -87,14 +87,24 @@ pub const ALL_BUT_FAULTS: [i32; 22] = [
 /// Rust ignores SIGPIPE, and an ignored signal stays ignored over an exec: without this a `yes | head` in a container
 /// would not end.
 pub fn reset() -> Result<()> {
-    for signal in 1..=64 {
-        if matches!(signal, libc::SIGKILL | libc::SIGSTOP | 32 | 33) {
-            continue;
-        }
-        // SAFETY: SIG_DFL installs no handler of ours. Failure is possible only for numbers that do not exist.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    let default = KernelAction::default();
+    let old = std::ptr::null_mut::<KernelAction>();
+    for signal in 1..=64_i32 {
+        // SAFETY: `default` is a whole action of the kernel's layout and installs no handler; SIGKILL and SIGSTOP are
+        // refused. The C library would keep 32 and 33 to itself, which may come to us ignored like any other.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const default, old, size_of::<u64>()) };
     }
     change_mask(libc::SIG_SETMASK, &set_of(&[]))
+}
+
+/// `struct kernel_sigaction`, which is not the C library's; all zero it is SIG_DFL.
+#[repr(C)]
+#[derive(Debug, Default)]
+struct KernelAction {
+    handler: usize,
+    flags: libc::c_ulong,
+    restorer: usize,
+    mask: u64,
 }
 
 /// Ignores a signal.

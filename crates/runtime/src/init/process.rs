@@ -184,10 +184,11 @@ fn set_capabilities(plan: &CapabilityPlan) -> sys::Result<()> {
     credentials::set_capabilities(CapabilitySets {
         effective: plan.effective.intersection(permitted),
         permitted,
-        inheritable: plan.inheritable.intersection(held),
+        // The kernel refuses what the bounding set does not hold.
+        inheritable: plan.inheritable.intersection(held).intersection(plan.bounding),
     })?;
     credentials::keep_capabilities(false)?;
-    credentials::set_ambient(plan.ambient.intersection(permitted))
+    credentials::set_ambient(plan.ambient.intersection(permitted).intersection(plan.bounding))
 }
 
 fn load_filter(agent: Option<&Agent>, plan: &SeccompPlan) -> sys::Result<()> {

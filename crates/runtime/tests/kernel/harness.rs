@@ -125,13 +125,14 @@ impl Case {
         self.namespaces(|all| all.retain(|namespace| namespace["type"] != kind))
     }
 
-    /// Gives all capabilities.
+    /// Gives many capabilities, and takes the filter away that would forbid to use them.
     pub(crate) fn privileged(self) -> Self {
-        let names = runtime_capabilities();
+        let names = many_capabilities();
         self.edit(|spec| {
             for set in ["bounding", "effective", "permitted"] {
                 spec["process"]["capabilities"][set] = names.clone();
             }
+            spec["linux"].as_object_mut().unwrap().remove("seccomp");
         })
     }
 
@@ -276,8 +277,8 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// Every capability that the test itself holds.
-pub(crate) fn runtime_capabilities() -> Value {
+/// More than a container usually has.
+pub(crate) fn many_capabilities() -> Value {
     let all = serde_json::from_value::<Vec<oci::runtime::Capability>>(json!([
         "CAP_CHOWN",
         "CAP_DAC_OVERRIDE",

@@ -138,7 +138,8 @@ fn our_binary_cannot_be_written_from_inside() {
     // The container sees the host's processes, is root, and may trace; the runtime is held at the gate meanwhile.
     let case = Case::sh("true").without("pid").privileged().set("/process/noNewPrivileges", json!(false));
     // The test is the runtime: what is tried on it could be tried on every process that joins a container.
-    let script = format!("{{ : >> /proc/{}/exe; }} 2>&1 | grep -o 'Read-only file system'", sys::process::id());
+    // Truncating asks the mount before it asks whether the file is being executed.
+    let script = format!("{{ : > /proc/{}/exe; }} 2>&1 | grep -o 'Read-only file system'", sys::process::id());
     let case = case.set("/process/args", json!(["/bin/sh", "-c", script]));
     case.run().says(&["Read-only file system"]);
 }

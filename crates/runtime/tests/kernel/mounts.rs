@@ -105,7 +105,8 @@ fn propagation_is_what_the_options_say() {
 
 #[test]
 fn mounts_travel_through_a_shared_bind_and_into_a_slave() {
-    let case = Case::sh("mkdir /in/made; mount -t tmpfs tmpfs /in/made && echo up; exec sleep 1000").privileged();
+    let case =
+        Case::sh("mkdir /in/made; mount -t tmpfs tmpfs /in/made 2>&1 || exit 1; echo up; exec sleep 1000").privileged();
     let source = case.path("source");
     fs::create_dir(&source).unwrap();
     tmpfs_at(&source);
@@ -119,6 +120,8 @@ fn mounts_travel_through_a_shared_bind_and_into_a_slave() {
 
     let slave =
         Case::sh("echo up; read x < /in/go; cat /in/late/data; ").mount("/in", "bind", &source, &["rbind", "rslave"]);
+    // The second case has a mount namespace of its own again.
+    sys::mount::set_propagation(&source, sys::mount::Propagation::Shared, false).unwrap();
     std::process::Command::new("mkfifo").arg(source.join("go")).status().unwrap();
     fs::create_dir(source.join("late")).unwrap();
     let running = slave.start().unwrap();

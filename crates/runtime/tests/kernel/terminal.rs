@@ -51,7 +51,8 @@ fn the_program_is_on_a_terminal_of_the_size_that_was_asked_for() {
 
 #[test]
 fn the_terminal_controls_the_session_and_its_jobs() {
-    let case = on_terminal("trap 'echo interrupted' INT; echo ready; read line; echo \"got $line\"; exit 3");
+    let case =
+        on_terminal("trap 'echo interrupted' INT; echo ready; until read line; do :; done; echo \"got $line\"; exit 3");
     let container = start(&case);
     let terminal = container.0.terminal.as_ref().unwrap();
     sees(terminal, "ready");
@@ -78,7 +79,7 @@ fn jobs_are_stopped_and_taken_up_again() {
     });
     sys::file::write_all(terminal, b"\x1a").unwrap();
     sees(terminal, "Stopped");
-    sys::file::write_all(terminal, b"kill %1; exit 5\r").unwrap();
+    sys::file::write_all(terminal, b"kill -9 %1; exit 5\rexit 5\r").unwrap();
     sees(terminal, "exit 5");
     let drain = |terminal: &OwnedFd| {
         let mut bytes = [0; 1024];
