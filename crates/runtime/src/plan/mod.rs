@@ -12,6 +12,8 @@ pub mod process;
 pub mod seccomp;
 pub mod service;
 pub mod steps;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 

@@ -5,7 +5,7 @@
 //! comes back through pipes. Under plain `cargo test`, run one test at a time. What needs a newer kernel than the one
 //! that runs says so.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on should say where, and why")]
 
 mod confine;
 mod errors;

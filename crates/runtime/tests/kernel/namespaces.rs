@@ -115,7 +115,10 @@ fn a_new_user_namespace_goes_with_a_joined_network() {
     // sysfs belongs to the network namespace's owner, so a container of other users cannot mount it.
     let case =
         with_users(Case::sh("id -u; readlink /proc/self/ns/net")).namespace("network", Some(&path)).edit(|spec| {
-            spec["mounts"].as_array_mut().unwrap().retain(|mount| mount["type"] != "sysfs" && mount["type"] != "cgroup")
+            spec["mounts"]
+                .as_array_mut()
+                .unwrap()
+                .retain(|mount| mount["type"] != "sysfs" && mount["type"] != "cgroup");
         });
     chown_root(&case);
     let outcome = case.start().unwrap().ends();
