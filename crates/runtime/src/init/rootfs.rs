@@ -56,7 +56,7 @@ impl Prepared {
 #[derive(Debug)]
 pub(crate) struct RootFs {
     root: Root,
-    /// An empty read-only directory that hides others; made when it is first needed.
+    /// An empty read-only directory that hides others; made and attached when it is first needed.
     empty: Option<OwnedFd>,
 }
 
@@ -200,12 +200,24 @@ impl RootFs {
     /// Hides what is at a path. A path that is not there needs nothing.
     pub(crate) fn mask(&mut self, path: &Path) -> sys::Result<()> {
         let Some(target) = self.existing(path)? else { return Ok(()) };
-        let cover = if paths::is_dir(&target) {
-            mount::clone_tree(self.empty_dir()?, false)?
-        } else {
-            mount::clone_tree(self.null_device()?, false)?
-        };
-        mount::attach(cover, target)
+        if paths::is_dir(&target) {
+            return self.mask_directory(&target);
+        }
+        mount::attach(mount::clone_tree(self.null_device()?, false)?, target)
+    }
+
+    /// One empty file system hides every masked directory: a clone is cheaper than a mount. What is cloned is attached,
+    /// since detached mounts can be cloned only since Linux 6.15.
+    fn mask_directory(&mut self, target: &OwnedFd) -> sys::Result<()> {
+        if let Some(empty) = &self.empty {
+            return mount::attach(mount::clone_tree(empty, false)?, target);
+        }
+        let attributes = Attr::MOUNT_ATTR_RDONLY | Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NODEV;
+        let empty = Filesystem::open("tmpfs")?.option("mode", "755")?.option("nr_blocks", "1")?;
+        let empty = empty.option("nr_inodes", "1")?.mount(attributes)?;
+        mount::attach(&empty, target)?;
+        self.empty = Some(empty);
+        Ok(())
     }
 
     /// An image may have put something else there, which would then show, writable, where it was to be hidden
@@ -216,17 +228,6 @@ impl RootFs {
             return Ok(null);
         }
         Err(sys::Error::new("fstat(\"/dev/null\"): not the null device", sys::Errno::NODEV))
-    }
-
-    /// One empty file system hides every masked directory: a clone is cheaper than a mount.
-    fn empty_dir(&mut self) -> sys::Result<BorrowedFd<'_>> {
-        if self.empty.is_none() {
-            let attributes = Attr::MOUNT_ATTR_RDONLY | Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NODEV;
-            let empty = Filesystem::open("tmpfs")?.option("mode", "755")?.option("nr_blocks", "1")?;
-            self.empty = Some(empty.option("nr_inodes", "1")?.mount(attributes)?);
-        }
-        let fault = || sys::Error::new("fsmount(tmpfs)", sys::Errno::BADF);
-        self.empty.as_ref().map(AsFd::as_fd).ok_or_else(fault)
     }
 
     fn existing(&self, path: &Path) -> sys::Result<Option<OwnedFd>> {
