@@ -328,7 +328,7 @@ impl Drop for Created {
 }
 
 /// Kills a child and reaps it. Most often it has ended already, which is why we are here.
-fn end(child: &Child) {
+pub(crate) fn end(child: &Child) {
     let _ = processes::pidfd_send_signal(&child.pidfd, SIGKILL);
     let _ = processes::wait(&child.pidfd);
 }

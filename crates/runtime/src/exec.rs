@@ -8,7 +8,7 @@ use sys::namespace::{self, NamespaceKind};
 use sys::process::{self as processes, Fork};
 use trace::{Recorder, Step};
 
-use crate::create::{Process, apply_service, await_exec, in_pid_namespace, receive};
+use crate::create::{Process, apply_service, await_exec, end, in_pid_namespace, receive};
 use crate::error::{CreateError, Failure};
 use crate::init::Stdio;
 use crate::init::process::{Entrance, Own, become_program, fail};
@@ -62,12 +62,13 @@ pub fn exec(options: &ExecOptions<'_>) -> Result<Process, CreateError> {
         }
         Fork::Parent(child) => {
             drop(theirs);
-            let terminal = match plan.terminal {
-                Some(_) => await_terminal(&channel, &child)?,
-                None => None,
-            };
-            await_exec(&channel, &child)?;
-            Ok(Process { pid: child.pid, pidfd: child.pidfd, terminal })
+            match await_program(&channel, &child, &plan) {
+                Ok(terminal) => Ok(Process { pid: child.pid, pidfd: child.pidfd, terminal }),
+                Err(error) => {
+                    end(&child);
+                    Err(error)
+                }
+            }
         }
     }
 }
@@ -98,6 +99,19 @@ fn spawn(options: &ExecOptions<'_>, kinds: &[NamespaceKind]) -> sys::Result<Fork
         return clone();
     }
     in_pid_namespace(&namespace::open_of(options.pid, NamespaceKind::Pid)?, clone)
+}
+
+fn await_program(
+    channel: &Channel,
+    child: &processes::Child,
+    plan: &ProcessPlan,
+) -> Result<Option<OwnedFd>, CreateError> {
+    let terminal = match plan.terminal {
+        Some(_) => await_terminal(channel, child)?,
+        None => None,
+    };
+    await_exec(channel, child)?;
+    Ok(terminal)
 }
 
 fn await_terminal(channel: &Channel, child: &processes::Child) -> Result<Option<OwnedFd>, CreateError> {

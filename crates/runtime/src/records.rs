@@ -155,7 +155,10 @@ impl Records {
 fn lock_dir(dir: &Path) -> sys::Result<Option<OwnedFd>> {
     use std::os::unix::fs::MetadataExt as _;
     let failed = |error: std::io::Error| sys::Error::from_io(format!("open({dir:?}, O_DIRECTORY)"), &error);
-    let file = fs::File::open(dir).map_err(failed)?;
+    let file = match fs::File::open(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(failed)?,
+    };
     let locked = file.metadata().map_err(failed)?.ino();
     let is_ours = sys::file::try_lock(&file)? && fs::metadata(dir).is_ok_and(|now| now.ino() == locked);
     Ok(is_ours.then(|| file.into()))
