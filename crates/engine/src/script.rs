@@ -41,10 +41,13 @@ mount() {
 setpriv_options=()
 "#;
 
-/// The last line of the first process. The descriptor of the old root is closed by the container's own shell.
-const BECOME: &str = r#"exec "/proc/self/fd/9$loader" --library-path "$libraries" "/proc/self/fd/9${tools[env]}" -i "${environment[@]}" \
+/// The last line of the first process. The descriptor of the old root is closed by the container's own shell; in an image
+/// without one it stays open, which the script says.
+const BECOME: &str = r#"last=(/bin/sh -c 'exec 9<&-; exec "$@"' sh)
+[ -x /bin/sh ] || { last=(); echo "no /bin/sh in the image: descriptor 9 leads to the host's root" >&2; }
+exec "/proc/self/fd/9$loader" --library-path "$libraries" "/proc/self/fd/9${tools[env]}" -i "${environment[@]}" \
   "/proc/self/fd/9$loader" --library-path "$libraries" "/proc/self/fd/9${tools[setpriv]}" "${setpriv_options[@]}" \
-  /bin/sh -c 'exec 9<&-; exec "$@"' sh "${words[@]}"
+  "${last[@]}" "${words[@]}"
 "#;
 
 /// Writes the script of a container; `preparation` is what is made before the cgroup, in the directories `made`.

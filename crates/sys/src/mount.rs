@@ -67,7 +67,8 @@ impl Filesystem {
         otherwise: impl FnOnce() -> Result<String>,
     ) -> Result<Self> {
         match rustix::mount::fsconfig_set_fd(&self.context, key, fd) {
-            Err(Errno::INVAL) => {
+            // EBADF: before 6.13 the kernel looks for a file that can be read, and a mount's descriptor is none.
+            Err(Errno::INVAL | Errno::BADF) => {
                 // The refusal leaves a message that would be blamed on a later option.
                 self.messages();
                 self.option(key, &otherwise()?)

@@ -20,7 +20,7 @@ use kernel::Kernel;
 use crate::{Outcome, packages, shell};
 
 /// What runs in the guest unless something else is named: what needs no program but busybox's.
-const SUITES: [&str; 2] = ["cgroup", "testkit"];
+const SUITES: [&str; 3] = ["cgroup", "testkit", "conductor:cli:limits::"];
 
 /// How long the guest may take, in seconds. It takes a fifth of that on a machine of two slow processors.
 const PATIENCE: &str = "300";
