@@ -30,7 +30,10 @@ pub fn mount(overlay: &Overlay) -> sys::Result<OwnedFd> {
         Err(error) if error.errno() == sys::Errno::INVAL => error,
         done => return done,
     };
-    mount_with(overlay, Syntax::Joined).map_err(|_| refused)
+    mount_with(overlay, Syntax::Joined).map_err(|error| match error.errno() {
+        sys::Errno::INVAL => refused,
+        _ => error,
+    })
 }
 
 /// Mounts an overlay with its layers named in one way.
@@ -58,7 +61,11 @@ fn mount_one_by_one(overlay: &Overlay) -> sys::Result<OwnedFd> {
 /// Before 6.13 a layer is a path, and a mount must be part of this namespace to be one. Over `/` it covers nothing, and
 /// the overlay keeps a reference of its own.
 fn attach_for_lookup(layer: &OwnedFd) -> sys::Result<()> {
-    mount::attach(layer, paths::open_host(Path::new("/"))?)
+    match mount::attach(layer, paths::open_host(Path::new("/"))?) {
+        // It is there already, since the first of the two ways has been tried.
+        Err(error) if error.errno() == sys::Errno::LOOP => Ok(()),
+        done => done,
+    }
 }
 
 fn create(filesystem: Filesystem, overlay: &Overlay) -> sys::Result<OwnedFd> {

@@ -68,7 +68,8 @@ impl Filesystem {
     ) -> Result<Self> {
         match rustix::mount::fsconfig_set_fd(&self.context, key, fd) {
             // EBADF: before 6.13 the kernel looks for a file that can be read, and a mount's descriptor is none.
-            Err(Errno::INVAL | Errno::BADF) => {
+            // EOPNOTSUPP: before 6.5 the file system takes nothing but strings.
+            Err(Errno::INVAL | Errno::BADF | Errno::OPNOTSUPP) => {
                 // The refusal leaves a message that would be blamed on a later option.
                 self.messages();
                 self.option(key, &otherwise()?)
