@@ -224,6 +224,17 @@ impl Case {
     }
 }
 
+impl Drop for Case {
+    fn drop(&mut self) {
+        // What the test has mounted in its directory would keep it from being removed.
+        let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+        let places = mounts.lines().rev().filter_map(|line| line.split(' ').nth(4).map(Path::new));
+        for place in places.filter(|place| place.starts_with(self.dir.path())) {
+            let _ = sys::mount::unmount(place);
+        }
+    }
+}
+
 /// A container that runs.
 pub(crate) struct Running {
     pub(crate) process: Process,
