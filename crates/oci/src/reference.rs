@@ -9,9 +9,10 @@ use std::str::FromStr;
 
 use crate::{Digest, DigestError};
 
-/// The registry that a name without a domain means.
-const DEFAULT_DOMAIN: &str = "docker.io";
-/// The path below which the default registry keeps names of one component.
+/// The domain that a name without one means: this machine, where images are made. A registry to be asked for such names is
+/// a matter of configuration and not of the name.
+const DEFAULT_DOMAIN: &str = "localhost";
+/// The path below which the default domain keeps names of one component, as Docker's does.
 const OFFICIAL: &str = "library";
 /// The tag that a name without tag and digest means.
 const DEFAULT_TAG: &str = "latest";
@@ -20,13 +21,13 @@ const NAME_MAX: usize = 255;
 /// The longest tag.
 const TAG_MAX: usize = 128;
 
-/// The name of an image, complete: `mydebian` reads as `docker.io/library/mydebian:latest`.
+/// The name of an image, complete: `mydebian` reads as `localhost/library/mydebian:latest`.
 ///
 /// It prints in full; [`familiar`](Self::familiar) prints what a person would type.
 ///
 /// ```
 /// let reference: oci::Reference = "conductor/hello".parse().unwrap();
-/// assert_eq!(reference.to_string(), "docker.io/conductor/hello:latest");
+/// assert_eq!(reference.to_string(), "localhost/conductor/hello:latest");
 /// assert_eq!(reference.familiar(), "conductor/hello:latest");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,7 +68,7 @@ pub enum ReferenceError {
 }
 
 impl Reference {
-    /// Returns the registry, with its port if it has one: `docker.io`.
+    /// Returns the registry, with its port if it has one: `localhost`.
     pub fn domain(&self) -> &str {
         &self.domain
     }
@@ -87,7 +88,7 @@ impl Reference {
         self.digest.as_ref()
     }
 
-    /// Returns domain and path: `docker.io/library/mydebian`.
+    /// Returns domain and path: `localhost/library/mydebian`.
     pub fn repository(&self) -> String {
         format!("{}/{}", self.domain, self.path)
     }
@@ -164,7 +165,6 @@ fn split_domain(name: &str) -> (&str, &str) {
     let is_domain =
         |word: &str| word == "localhost" || word.contains(['.', ':']) || word.chars().any(|c| c.is_ascii_uppercase());
     match name.split_once('/') {
-        Some(("index.docker.io", path)) => (DEFAULT_DOMAIN, path),
         Some((domain, path)) if is_domain(domain) => (domain, path),
         _ => (DEFAULT_DOMAIN, name),
     }
@@ -243,17 +243,16 @@ mod tests {
         let at_digest = format!("eg/a@sha256:{HEX}");
         let both = format!("eg/a:1@sha256:{HEX}");
         for (text, full, familiar) in [
-            ("mydebian", "docker.io/library/mydebian:latest", "mydebian:latest"),
-            ("debian:bookworm", "docker.io/library/debian:bookworm", "debian:bookworm"),
-            ("conductor/hello", "docker.io/conductor/hello:latest", "conductor/hello:latest"),
-            ("docker.io/library/a", "docker.io/library/a:latest", "a:latest"),
-            ("index.docker.io/a", "docker.io/library/a:latest", "a:latest"),
-            ("localhost/a:B_1.2-x", "localhost/a:B_1.2-x", "localhost/a:B_1.2-x"),
+            ("mydebian", "localhost/library/mydebian:latest", "mydebian:latest"),
+            ("debian:bookworm", "localhost/library/debian:bookworm", "debian:bookworm"),
+            ("conductor/hello", "localhost/conductor/hello:latest", "conductor/hello:latest"),
+            ("localhost/library/a", "localhost/library/a:latest", "a:latest"),
+            ("localhost/a:B_1.2-x", "localhost/library/a:B_1.2-x", "a:B_1.2-x"),
             ("localhost:5000/a", "localhost:5000/a:latest", "localhost:5000/a:latest"),
             ("Example.org/a/b__c/d---e", "Example.org/a/b__c/d---e:latest", "Example.org/a/b__c/d---e:latest"),
             ("[fe80::1]:5000/a", "[fe80::1]:5000/a:latest", "[fe80::1]:5000/a:latest"),
-            (&at_digest, &format!("docker.io/{at_digest}"), &at_digest),
-            (&both, &format!("docker.io/{both}"), &both),
+            (&at_digest, &format!("localhost/{at_digest}"), &at_digest),
+            (&both, &format!("localhost/{both}"), &both),
         ] {
             let reference: Reference = text.parse().unwrap();
             assert_eq!(reference.to_string(), full);
@@ -319,7 +318,7 @@ mod tests {
 
     #[test]
     fn the_longest_name_counts_what_completion_adds() {
-        let name = "a".repeat(NAME_MAX - "docker.io/library/".len());
+        let name = "a".repeat(NAME_MAX - "localhost/library/".len());
         assert!(name.parse::<Reference>().is_ok());
         assert!(format!("{name}a").parse::<Reference>().is_err());
     }

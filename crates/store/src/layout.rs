@@ -137,10 +137,10 @@ mod tests {
         let hex = Digest::of(b"").hex();
         let layout = Layout::new("/s");
         for (text, file) in [
-            ("mydebian", "/s/names/docker.io+library+mydebian/latest".to_owned()),
-            ("conductor/hello:1", "/s/names/docker.io+conductor+hello/1".to_owned()),
+            ("mydebian", "/s/names/localhost+library+mydebian/latest".to_owned()),
+            ("conductor/hello:1", "/s/names/localhost+conductor+hello/1".to_owned()),
             ("localhost:5000/a/b:V2", "/s/names/localhost:5000+a+b/V2".to_owned()),
-            (&format!("a@sha256:{hex}"), format!("/s/names/docker.io+library+a/sha256:{hex}")),
+            (&format!("a@sha256:{hex}"), format!("/s/names/localhost+library+a/sha256:{hex}")),
         ] {
             let name: Reference = text.parse().unwrap();
             let path = layout.name(&name);

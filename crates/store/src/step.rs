@@ -149,13 +149,13 @@ mod tests {
         let step = StoreStep::Tag {
             name: "eg".parse().unwrap(),
             id: Digest::of(b"abc"),
-            link: "/s/names/docker.io+library+eg/latest".into(),
+            link: "/s/names/localhost+library+eg/latest".into(),
             beside: "/s/tmp/w/name".into(),
         };
         let hex = Digest::of(b"abc").hex();
         insta::assert_snapshot!(step.explain().to_string().replace(&hex, "ID"), @"
         + name image ba7816bf8f01 eg:latest
-              ln -sfn ../../images/ID /s/names/docker.io+library+eg/latest
+              ln -sfn ../../images/ID /s/names/localhost+library+eg/latest
         ");
     }
 }

@@ -1,4 +1,4 @@
-//! Licences stay permissive, and everything comes from crates.io.
+//! Licences stay permissive, and everything comes from the Rust package registry.
 //!
 //! `deny.toml` is the data, in the format of cargo-deny, so whoever has that program can run it as well. CI does not ask
 //! for it: building it takes longer than everything else together (docs/decisions/0003-licences-without-cargo-deny.md).
@@ -52,7 +52,7 @@ impl Rules {
         let name = package["name"].as_str().unwrap_or_default();
         let source = package["source"].as_str()?;
         if !source.starts_with("registry+") {
-            return Some(format!("{name} comes from {source}, not from crates.io"));
+            return Some(format!("{name} comes from {source}, not from the Rust package registry"));
         }
         if self.refused.iter().any(|refused| refused == name) {
             return Some(format!("{name} is refused by deny.toml"));

@@ -128,7 +128,7 @@ mod tests {
             "dev/null",
             "proc/1",
             "tmp/x",
-            "var/lib/apt/lists/deb.debian.org_InRelease",
+            "var/lib/apt/lists/archive.example_InRelease",
             "var/cache/apt/pkgcache.bin",
             "etc/resolv.conf",
             "etc/hostname",
