@@ -16,6 +16,7 @@ pub mod event;
 pub mod file;
 pub mod link;
 pub mod loopdev;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod path;

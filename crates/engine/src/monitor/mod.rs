@@ -17,6 +17,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use store::snapshot::Holder;
 use sys::event::{EventFlags, Poller};
 use sys::process::ExitStatus;
 
@@ -35,8 +36,8 @@ const STDIN: u64 = 3;
 const LISTENER: u64 = 4;
 const FIRST_CLIENT: u64 = 5;
 
-/// How long a container must live until its mount of the image is offered to others: those that only come and go are
-/// spared the work.
+/// How long a container must live until its mount of the image is offered to others and the monitor makes itself small:
+/// those that only come and go are spared the work.
 const SETTLED: Duration = Duration::from_millis(20);
 
 /// Runs the monitor; `arguments` are those after `monitor`: the container's name, for whoever lists processes, and the
@@ -104,13 +105,12 @@ impl Monitor {
 
     /// Serves the container until it has ended, and clears away what is left of the run.
     fn watch(mut self) -> sys::Result<()> {
-        let mut holder = None;
+        let (mut holder, mut settled) = (None, false);
         let status = loop {
-            let patience = (self.view.is_some() && holder.is_none()).then_some(SETTLED);
-            let ready = self.poller.wait(patience)?;
-            if let (true, Some(view), Some(chain)) = (ready.is_empty(), &self.view, &self.order.chain) {
-                // Others mount the image anew where they cannot copy ours: worse, but right.
-                holder = Some(store::snapshot::Holder::announce(self.layout.state(), chain, view.as_fd()).ok());
+            let ready = self.poller.wait((!settled).then_some(SETTLED))?;
+            if ready.is_empty() && !settled {
+                settled = true;
+                holder = self.settle();
             }
             let mut ended = false;
             for event in ready {
@@ -129,6 +129,19 @@ impl Monitor {
         };
         drop(holder);
         self.finish(status)
+    }
+
+    /// Does what can wait until the container has lived for a while: offers its mount of the image to others, and lets
+    /// go of the memory that only the beginning needed.
+    fn settle(&self) -> Option<Holder> {
+        let offer = |chain| {
+            // Others mount the image anew where they cannot copy ours: worse, but right.
+            Holder::announce(self.layout.state(), chain, self.view.as_ref()?.as_fd()).ok()
+        };
+        let holder = self.order.chain.as_ref().and_then(offer);
+        // A monitor that stays large does its work all the same.
+        let _ = sys::memory::release_text();
+        holder
     }
 }
 
