@@ -57,11 +57,11 @@ fn the_image_is_described_as_docker_does() {
     let sandbox = sandbox();
     let changes = ["CMD [\"/bin/big\", \"-x\"]", "ENV A=1", "EXPOSE 80", "LABEL b=2", "WORKDIR /etc", "USER 7"];
     let tar = File::open(sandbox.path("r.tar")).unwrap();
-    let image =
-        import(&sandbox.store, tar, &options(&["eg", "example.org/eg:v1"], &changes), &Recorder::silent()).unwrap();
+    let image = import(&sandbox.store, tar, &options(&["eg", "registry.example/eg:v1"], &changes), &Recorder::silent())
+        .unwrap();
     let told = serde_json::to_value(inspect(&sandbox.store, &image).unwrap()).unwrap();
     assert_eq!(told["Id"], image.id.to_string());
-    assert_eq!(told["RepoTags"], serde_json::json!(["eg:latest", "example.org/eg:v1"]));
+    assert_eq!(told["RepoTags"], serde_json::json!(["eg:latest", "registry.example/eg:v1"]));
     assert_eq!(told["Created"], "2023-11-14T22:13:20Z");
     assert_eq!(told["Comment"], "made by a test");
     assert_eq!(told["Config"]["Cmd"], serde_json::json!(["/bin/big", "-x"]));
