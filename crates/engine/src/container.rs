@@ -83,6 +83,8 @@ pub enum Status {
     Running,
     /// Its command has ended.
     Exited,
+    /// Its record is damaged: it can be removed, and nothing else.
+    Dead,
 }
 
 impl Status {
@@ -92,6 +94,7 @@ impl Status {
             Self::Created => "created",
             Self::Running => "running",
             Self::Exited => "exited",
+            Self::Dead => "dead",
         }
     }
 }

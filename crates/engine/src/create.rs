@@ -16,7 +16,8 @@ use trace::{Explain, Step, quote};
 
 use crate::error::Doing;
 use crate::layout::Layout;
-use crate::ledger::{self, Claim, Owner};
+use crate::ledger::{self, Claim};
+use crate::names;
 use crate::spec::{self, Host, SpecError};
 use crate::{
     Container, ContainerId, ContainerName, CreateRequest, Engine, Error, MountRequest, MountSource, NetworkMode,
@@ -96,7 +97,7 @@ impl Engine {
                 Some(name) => name.clone(),
                 None => name::invent(random()?),
             };
-            match reserve(self.layout(), id, &name)? {
+            match names::reserve(self.layout(), id, &name)? {
                 None => {
                     self.recorder().record(&CreateStep::Name(self.layout(), id, &name));
                     return Ok(name);
@@ -106,42 +107,6 @@ impl Engine {
             }
         }
     }
-}
-
-/// Reserves a name; returns the short id of the container that has it already.
-fn reserve(layout: &Layout, id: &ContainerId, name: &ContainerName) -> Result<Option<String>, Error> {
-    let link = layout.name(name);
-    let target = Path::new("../containers").join(id.as_str());
-    loop {
-        let made = match std::os::unix::fs::symlink(&target, &link) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                ledger::ensure_directory(&layout.names()).doing(|| "make the directory of names")?;
-                continue;
-            }
-            made => made.call(|| format!("symlink({target:?}, {link:?})")),
-        };
-        match made {
-            Err(error) if error.errno() == sys::Errno::EXIST => match living_holder(layout, name)? {
-                Some(holder) => return Ok(Some(holder.short().to_owned())),
-                // Left by a crash.
-                None => drop(std::fs::remove_file(&link)),
-            },
-            made => return made.map(|()| None).doing(|| format!("reserve the name {name}")),
-        }
-    }
-}
-
-/// Returns the container that has a name, unless the name was left by a crash.
-fn living_holder(layout: &Layout, name: &ContainerName) -> Result<Option<ContainerId>, Error> {
-    let Some(id) = named(layout, name) else { return Ok(None) };
-    let lives = layout.record(&id).exists() || ledger::owner(layout, &id)? == Owner::Living;
-    Ok(lives.then_some(id))
-}
-
-/// Returns the container to which a name leads.
-pub(crate) fn named(layout: &Layout, name: &ContainerName) -> Option<ContainerId> {
-    let target = std::fs::read_link(layout.name(name)).ok()?;
-    target.file_name()?.to_str()?.parse().ok()
 }
 
 fn random<const N: usize>() -> Result<[u8; N], Error> {

@@ -1,7 +1,7 @@
 //! Why a verb of the engine failed, in the user's words, with the exit code that scripts expect.
 
 use crate::spec::SpecError;
-use crate::{ContainerName, MountError, ResourcesError};
+use crate::{ContainerId, ContainerName, MountError, ResourcesError};
 
 /// Why the engine could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,18 @@ pub enum Error {
         name: ContainerName,
         /// The short id of the container that has it.
         holder: String,
+    },
+    /// A container's record was cut short or overwritten; the container cannot be used, only removed.
+    #[error("the record of container {name} is damaged: {path}")]
+    Damaged {
+        /// The container's id.
+        id: ContainerId,
+        /// Its name, or its short id where no name leads to it.
+        name: String,
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        source: Cause,
     },
     /// The verb needs a running container.
     #[error("container {0} is not running")]
@@ -107,6 +119,9 @@ impl Error {
             Self::Start { code: 127, .. } => Some(
                 "the command is looked up in the image; its PATH may lack it, or the image may be another one".into(),
             ),
+            Self::Damaged { name, .. } => Some(format!(
+                "its changes lie beside the record; when they are saved or not wanted, remove it by rm --force {name}"
+            )),
             Self::NotATerminal => Some("leave -t away when standard input is not a terminal".into()),
             _ => None,
         }

@@ -152,13 +152,16 @@ pub(crate) fn settle(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
     tracing::debug!(container = id.short(), "its monitor is gone, settling what it left");
     let run: Option<Run> = records::read(&layout.run_state(id)).unwrap_or_default();
     kill_and_remove_cgroup(id)?;
-    match records::container(layout, id)? {
+    match records::container(layout, id) {
+        // What is damaged stays where it is until somebody removes it.
+        Err(error @ Error::Damaged { .. }) => tracing::warn!(container = id.short(), "{error}"),
+        Err(error) => return Err(error),
         // It was being created, or removed.
-        None => remove::remove_files(layout, id, None, &[])?,
-        Some(container) if run.is_some() && container.request.remove_on_exit => {
+        Ok(None) => remove::remove_files(layout, id, None, &[])?,
+        Ok(Some(container)) if run.is_some() && container.request.remove_on_exit => {
             remove::remove_files(layout, id, Some(&container.name), &container.anonymous_volumes)?;
         }
-        Some(container) => record_loss(layout, &container, run.as_ref())?,
+        Ok(Some(container)) => record_loss(layout, &container, run.as_ref())?,
     }
     remove::remove_run(layout, id)
 }

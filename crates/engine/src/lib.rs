@@ -24,6 +24,7 @@ mod logs;
 pub mod monitor;
 mod mounts;
 mod name;
+mod names;
 mod records;
 mod remove;
 mod request;

@@ -1,14 +1,19 @@
 //! `ps`, and finding a container by what people call it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use oci::Digest;
 use store::Usage;
+use sys::file::Durability;
 
-use crate::create::named;
+use crate::client;
 use crate::layout::Layout;
 use crate::ledger::{self, Owner};
+use crate::names::{self, named};
 use crate::records::{self, Exit, Run};
+use crate::wire::Wishes;
 use crate::{Container, ContainerId, Engine, Error, State, Status, Summary};
 
 impl Engine {
@@ -20,7 +25,7 @@ impl Engine {
         for id in ledger::runs(self.layout())? {
             match ledger::owner(self.layout(), &id)? {
                 Owner::Dead => ledger::settle_or_warn(self.layout(), &id),
-                Owner::Living => running.extend(self.running(&id)?.map(|run| run.into_summary(id))),
+                Owner::Living => running.extend(self.running(&id).map(|run| run.into_summary(id))),
                 Owner::None => {}
             }
         }
@@ -36,20 +41,41 @@ impl Engine {
             if known.contains(&id) {
                 continue;
             }
-            // One that is just being created or removed has no record.
-            if let Some(container) = records::container(self.layout(), &id)? {
-                let state = self.state(&container)?;
-                list.push(container.summary(state));
+            match records::container(self.layout(), &id) {
+                Ok(Some(container)) => {
+                    let state = self.state(&container)?;
+                    list.push(container.summary(state));
+                }
+                // It is just being created or removed.
+                Ok(None) => {}
+                Err(error) => list.push(dead(self.layout(), id, &error)),
             }
         }
         Ok(list)
     }
 
     /// Returns the run of a container whose command lives at this moment.
-    fn running(&self, id: &ContainerId) -> Result<Option<Run>, Error> {
-        let run: Option<Run> = records::read(&self.layout().run_state(id))?;
+    fn running(&self, id: &ContainerId) -> Option<Run> {
+        let run = match records::read(&self.layout().run_state(id)) {
+            Ok(run) => run,
+            Err(error) => self.ask_monitor(id, &error),
+        };
         // The monitor keeps the process ID from being used again, so the one that answers is the container's.
-        Ok(run.filter(|run| is_alive(run.pid)))
+        run.filter(|run: &Run| is_alive(run.pid))
+    }
+
+    /// Asks the monitor which process is the container's, where the file that says so is damaged, and mends the file.
+    fn ask_monitor(&self, id: &ContainerId, damage: &Error) -> Option<Run> {
+        warn_of(id, damage);
+        let connection = client::connect(self.layout(), id, Wishes::default()).ok()??;
+        let pid = sys::process::pid_of(&connection.process).ok()?;
+        let container = records::container(self.layout(), id).ok()??;
+        let begun = std::fs::metadata(self.layout().lock(id)).and_then(|lock| lock.modified()).ok();
+        let begun = begun.and_then(|time| Timestamp::try_from(time).ok()).unwrap_or(container.created);
+        let run = Run::of(&container, pid, begun);
+        // Whoever looks next asks again where this fails.
+        let _ = records::write(&self.layout().run_state(id), &run, Durability::Cached);
+        Some(run)
     }
 
     /// Tells how a container fares.
@@ -57,7 +83,7 @@ impl Engine {
         let id = &container.id;
         match ledger::owner(self.layout(), id)? {
             Owner::Living => {
-                if let Some(run) = self.running(id)? {
+                if let Some(run) = self.running(id) {
                     return Ok(run.state());
                 }
             }
@@ -65,8 +91,10 @@ impl Engine {
             Owner::None => {}
         }
         for path in [self.layout().exit(id), self.layout().unsaved_exit(id)] {
-            if let Some(exit) = records::read::<Exit>(&path)? {
-                return Ok(exit.state());
+            match records::read::<Exit>(&path) {
+                Ok(Some(exit)) => return Ok(exit.state()),
+                Ok(None) => {}
+                Err(error) => return Ok(self.state_of_damaged_end(id, &error)),
             }
         }
         Ok(self.state_without_end(id))
@@ -79,6 +107,11 @@ impl Engine {
         }
         let error = "the machine went down while the container ran".to_owned();
         State { status: Status::Exited, exit_code: 137, error, ..State::default() }
+    }
+
+    fn state_of_damaged_end(&self, id: &ContainerId, damage: &Error) -> State {
+        warn_of(id, damage);
+        State { status: Status::Exited, exit_code: 137, error: damage.to_string(), ..State::default() }
     }
 
     /// Finds a container by its id, its name, or the beginning of its id, in this order.
@@ -129,8 +162,36 @@ impl Engine {
     fn containers(&self) -> Result<Vec<Container>, Error> {
         let layout: &Layout = self.layout();
         let ids = ledger::identifiers(&layout.containers())?;
-        ids.iter().filter_map(|id| records::container(layout, id).transpose()).collect()
+        let readable = |id: &ContainerId| match records::container(layout, id) {
+            Ok(container) => container,
+            Err(error) => {
+                warn_of(id, &error);
+                None
+            }
+        };
+        Ok(ids.iter().filter_map(readable).collect())
     }
+}
+
+/// What can be shown of a container whose record is damaged.
+fn dead(layout: &Layout, id: ContainerId, damage: &Error) -> Summary {
+    warn_of(&id, damage);
+    let name = names::of(layout, &id).or_else(|| id.short().parse().ok());
+    Summary {
+        // The digits of an id are a name.
+        name: name.unwrap_or_else(|| unreachable!("{} is a name", id.short())),
+        image: String::new(),
+        args: Vec::new(),
+        created: Timestamp::UNIX_EPOCH,
+        labels: BTreeMap::new(),
+        state: State { status: Status::Dead, error: damage.to_string(), ..State::default() },
+        id,
+    }
+}
+
+fn warn_of(id: &ContainerId, damage: &Error) {
+    let chain = crate::error::Chain::write(damage).replace('\n', ": ");
+    tracing::warn!(container = id.short(), "{chain}");
 }
 
 /// Tells whether a process runs, a zombie not counting.

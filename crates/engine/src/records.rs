@@ -14,6 +14,7 @@ use sys::file::{Durability, replace};
 
 use crate::error::Doing;
 use crate::layout::Layout;
+use crate::names;
 use crate::{Container, ContainerId, ContainerName, Error, State, Status, Summary};
 
 /// What is known of a run while it goes on. It holds what `ps` shows, so that `ps` reads one file a container.
@@ -105,14 +106,16 @@ impl Container {
 
 /// Reads a file of ours; `None` when there is none.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
-        Err(error) => {
-            return Err(error).call(|| format!("open({path:?})")).doing(|| format!("read {}", path.display()));
-        }
-    };
+    let Some(bytes) = read_bytes(path)? else { return Ok(None) };
     serde_json::from_slice(&bytes).map(Some).doing(|| format!("understand {}: it is damaged", path.display()))
+}
+
+fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error).call(|| format!("open({path:?})")).doing(|| format!("read {}", path.display())),
+    }
 }
 
 /// Writes a file of ours.
@@ -122,7 +125,14 @@ pub(crate) fn write<T: Serialize>(path: &Path, value: &T, durability: Durability
     replace(path, &bytes, durability).doing(|| format!("write {}", path.display()))
 }
 
-/// Reads the record of a container.
+/// Reads the record of a container. One that is damaged costs this container alone: whoever looks at many goes on.
 pub(crate) fn container(layout: &Layout, id: &ContainerId) -> Result<Option<Container>, Error> {
-    read(&layout.record(id))
+    let path = layout.record(id);
+    let Some(bytes) = read_bytes(&path)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| Error::Damaged {
+        id: id.clone(),
+        name: names::of(layout, id).map_or_else(|| id.short().to_owned(), |name| name.to_string()),
+        path: path.display().to_string(),
+        source: error.into(),
+    })
 }

@@ -6,9 +6,12 @@ use std::path::Path;
 use sys::Calling;
 use trace::{Explain, Step, quote};
 
+use crate::client;
 use crate::error::Doing;
 use crate::layout::{Layout, SOCKET};
 use crate::ledger::{self, Owner};
+use crate::names;
+use crate::wire::Wishes;
 use crate::{Container, ContainerId, ContainerName, Engine, Error, RemoveOptions, Signal};
 
 impl Engine {
@@ -34,11 +37,34 @@ impl Engine {
         Ok(())
     }
 
+    /// Removes a container whose record is damaged, running or not. Its volumes stay: the record knew which were its own.
+    pub fn remove_damaged(&self, id: &ContainerId) -> Result<(), Error> {
+        self.sweep()?;
+        let layout = self.layout();
+        if let Some(connection) = client::connect(layout, id, Wishes::default())? {
+            match sys::process::pidfd_send_signal(&connection.process, Signal::KILL.number()) {
+                Err(error) if error.errno() != sys::Errno::SRCH => {
+                    return Err(error).doing(|| format!("kill container {}", id.short()));
+                }
+                _ => drop(client::wait_for_end(&connection.socket)?),
+            }
+            self.sweep()?;
+        }
+        let Some(claim) = ledger::claim(layout, id, self.recorder())? else {
+            return Err(Error::Running(id.short().to_owned()));
+        };
+        remove_files(layout, id, None, &[])?;
+        remove_run(layout, id)?;
+        drop(claim);
+        Ok(())
+    }
+
     /// Removes all containers that do not run; returns them.
     pub fn prune(&self) -> Result<Vec<Container>, Error> {
         let mut removed = Vec::new();
         for id in ledger::identifiers(&self.layout().containers())? {
-            let Some(container) = crate::records::container(self.layout(), &id)? else { continue };
+            // One whose record is damaged is not removed without being asked for by name.
+            let Ok(Some(container)) = crate::records::container(self.layout(), &id) else { continue };
             match self.remove(&container, RemoveOptions::default()) {
                 Ok(()) => removed.push(container),
                 Err(Error::Running(_)) => {}
@@ -58,24 +84,12 @@ pub(crate) fn remove_files(
 ) -> Result<(), Error> {
     match name {
         Some(name) => unlink(&layout.name(name)).doing(|| format!("give the name {name} back"))?,
-        None => forget_names_of(layout, id)?,
+        None => names::forget(layout, id)?,
     }
     for volume in volumes {
         remove_tree(&layout.volumes().join(volume.as_str())).doing(|| format!("remove volume {volume}"))?;
     }
     remove_tree(&layout.container(id)).doing(|| format!("remove the files of container {}", id.short()))
-}
-
-/// Removes the names of a container whose record is gone.
-fn forget_names_of(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
-    let Ok(names) = std::fs::read_dir(layout.names()) else { return Ok(()) };
-    for name in names.flatten() {
-        let target = std::fs::read_link(name.path()).unwrap_or_default();
-        if target.file_name().is_some_and(|file| file == id.as_str()) {
-            unlink(&name.path()).doing(|| "give a container's name back")?;
-        }
-    }
-    Ok(())
 }
 
 /// Removes a run's directory, the lock last: while it is there, what remains can be found.
@@ -94,7 +108,7 @@ pub(crate) fn remove_run(layout: &Layout, id: &ContainerId) -> Result<(), Error>
     }
 }
 
-fn unlink(path: &Path) -> sys::Result<()> {
+pub(crate) fn unlink(path: &Path) -> sys::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         answer => answer.call(|| format!("unlink({path:?})")),

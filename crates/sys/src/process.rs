@@ -211,6 +211,14 @@ pub fn is_alive(pid: u32, started: u64) -> bool {
     pid != 0 && start_time(pid) == Some(started)
 }
 
+/// Returns the ID of the process behind a pidfd, as fdinfo tells it; fails when that has been reaped.
+pub fn pid_of(pidfd: impl AsFd) -> Result<u32> {
+    let path = format!("/proc/self/fdinfo/{}", pidfd.as_fd().as_raw_fd());
+    let text = std::fs::read_to_string(&path).call(|| format!("open({path:?})"))?;
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    pid.ok_or_else(|| Error::new(format!("read({path:?})"), Errno::SRCH))
+}
+
 /// Returns the calling process's ID.
 pub fn id() -> u32 {
     std::process::id()

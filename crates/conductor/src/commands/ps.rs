@@ -136,6 +136,7 @@ pub(crate) fn status(state: &State, now: Timestamp) -> String {
         Status::Created => "Created".to_owned(),
         Status::Running => format!("Up {}", lasted(state.started_at)),
         Status::Exited => format!("Exited ({}) {} ago", state.exit_code, lasted(state.finished_at)),
+        Status::Dead => "Dead".to_owned(),
     }
 }
 
@@ -171,8 +172,8 @@ impl Filter {
         Ok(match key {
             "name" => Self::Name(value),
             "id" => Self::Id(value),
-            "status" if ["created", "running", "exited"].contains(&value.as_str()) => Self::Status(value),
-            "status" => return Err(wrong("is no status: use created, running or exited")),
+            "status" if ["created", "running", "exited", "dead"].contains(&value.as_str()) => Self::Status(value),
+            "status" => return Err(wrong("is no status: use created, running, exited or dead")),
             "label" => match value.split_once('=') {
                 Some((key, value)) => Self::Label(key.to_owned(), Some(value.to_owned())),
                 None => Self::Label(value, None),

@@ -38,6 +38,10 @@ impl Verb for RmArgs {
                     ui::warn(&error.to_string());
                     return Ok(());
                 }
+                Err(engine::Error::Damaged { id, .. }) if self.force => {
+                    engine.remove_damaged(&id)?;
+                    return ui::print_line(name);
+                }
                 found => found?,
             };
             engine.remove(&container, options).map_err(Failure::from)?;

@@ -75,6 +75,56 @@ pub(crate) fn a_lost_machine_is_told() {
     Sandbox::assert_no_cgroup(&id);
 }
 
+pub(crate) fn a_damaged_record_costs_that_container_alone() {
+    let sandbox = Sandbox::new();
+    for name in ["cut", "empty", "runs", "well"] {
+        sandbox.start(name, &["sleep", "60"], json!({}));
+    }
+    sandbox.call(&["kill", "cut", "KILL"]).ok();
+    sandbox.call(&["kill", "empty", "KILL"]).ok();
+    let record = |name: &str| {
+        let link = std::fs::read_link(sandbox.root().join("container-names").join(name)).unwrap();
+        sandbox.root().join("container-names").join(link).join("container.json")
+    };
+    for (name, length) in [("cut", 40), ("empty", 0), ("runs", 7)] {
+        std::fs::OpenOptions::new().write(true).open(record(name)).unwrap().set_len(length).unwrap();
+    }
+    let listed = sandbox.call(&["ps-a"]).ok();
+    let mut lines: Vec<_> = listed.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["cut dead ", "empty dead ", "runs running sleep 60", "well running sleep 60"]);
+    let path = record("cut").canonicalize().unwrap();
+    for verb in [&["start", "cut"][..], &["inspect", "cut"], &["rm", "cut"], &["exec", "runs", "true"]] {
+        sandbox.call(verb).fails(125, "is damaged: ");
+    }
+    assert!(sandbox.call(&["inspect", "cut"]).err().contains(path.to_str().unwrap()));
+    sandbox.call(&["exec", "well", "true"]).ok();
+    sandbox.call(&["rmf", "well"]).ok();
+    for name in ["cut", "empty", "runs"] {
+        sandbox.call(&["rmf", name]).ok();
+    }
+    sandbox.assert_empty();
+}
+
+pub(crate) fn a_damaged_state_is_asked_from_the_monitor() {
+    let sandbox = Sandbox::new();
+    sandbox.start("eg", &["sleep", "60"], json!({}));
+    let id = sandbox.find("eg").id;
+    let state = sandbox.state().join("containers").join(id.as_str()).join("state.json");
+    let pid = sandbox.engine().state(&sandbox.find("eg")).unwrap().pid;
+    std::fs::write(&state, "{\"pid\":").unwrap();
+    assert_eq!(sandbox.call(&["ps"]).ok(), "eg running sleep 60\n");
+    assert_eq!(sandbox.engine().state(&sandbox.find("eg")).unwrap().pid, pid);
+    sandbox.call(&["exec", "eg", "true"]).ok();
+    sandbox.call(&["kill", "eg", "KILL"]).ok();
+    let exit = sandbox.root().join("containers").join(id.as_str()).join("exit.json");
+    std::fs::write(exit, "").unwrap();
+    assert_eq!(sandbox.call(&["ps-a"]).ok(), "eg exited sleep 60\n");
+    sandbox.call(&["start", "eg"]).ok();
+    sandbox.call(&["rmf", "eg"]).ok();
+    sandbox.assert_empty();
+}
+
 pub(crate) fn a_dead_process_is_never_listed() {
     let sandbox = Sandbox::new();
     for round in 0..10 {

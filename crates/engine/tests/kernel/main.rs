@@ -60,6 +60,8 @@ const TESTS: &[Test] = tests! {
     crash: a_killed_monitor_is_settled_by_the_next_command
            a_killed_command_leaves_the_container_running
            a_lost_machine_is_told
+           a_damaged_record_costs_that_container_alone
+           a_damaged_state_is_asked_from_the_monitor
            a_dead_process_is_never_listed
            a_full_disk_stops_no_command_and_loses_no_end
            whatever_is_killed_at_any_moment_leaves_nothing;

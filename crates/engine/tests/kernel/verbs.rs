@@ -50,7 +50,10 @@ fn call(engine: &Engine, verb: &str, rest: &[&str]) -> Result<u8, Error> {
         "kill" => engine.kill(&found()?, rest[1].parse().unwrap()).map(|()| 0),
         "wait" => engine.wait(&found()?).map(|code| println!("{code}")).map(|()| 0),
         "rm" => engine.remove(&found()?, RemoveOptions::default()).map(|()| 0),
-        "rmf" => engine.remove(&found()?, RemoveOptions { force: true, volumes: true }).map(|()| 0),
+        "rmf" => match found() {
+            Err(Error::Damaged { id, .. }) => engine.remove_damaged(&id).map(|()| 0),
+            found => engine.remove(&found?, RemoveOptions { force: true, volumes: true }).map(|()| 0),
+        },
         "logs" => engine.logs(&found()?, &LogsRequest::default(), &mut stdout(), &mut stderr()).map(|()| 0),
         "follow" => {
             let request = LogsRequest { follow: true, ..LogsRequest::default() };

@@ -1,0 +1,64 @@
+//! The names of containers: links to their records, reserved by an atomic create.
+
+use std::path::Path;
+
+use sys::Calling;
+
+use crate::error::Doing;
+use crate::layout::Layout;
+use crate::ledger::{self, Owner};
+use crate::{ContainerId, ContainerName, Error, remove};
+
+/// Reserves a name; returns the short id of the container that has it already.
+pub(crate) fn reserve(layout: &Layout, id: &ContainerId, name: &ContainerName) -> Result<Option<String>, Error> {
+    let link = layout.name(name);
+    let target = Path::new("../containers").join(id.as_str());
+    loop {
+        let made = match std::os::unix::fs::symlink(&target, &link) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                ledger::ensure_directory(&layout.names()).doing(|| "make the directory of names")?;
+                continue;
+            }
+            made => made.call(|| format!("symlink({target:?}, {link:?})")),
+        };
+        match made {
+            Err(error) if error.errno() == sys::Errno::EXIST => match living_holder(layout, name)? {
+                Some(holder) => return Ok(Some(holder.short().to_owned())),
+                // Left by a crash.
+                None => drop(std::fs::remove_file(&link)),
+            },
+            made => return made.map(|()| None).doing(|| format!("reserve the name {name}")),
+        }
+    }
+}
+
+/// Returns the container that has a name, unless the name was left by a crash.
+fn living_holder(layout: &Layout, name: &ContainerName) -> Result<Option<ContainerId>, Error> {
+    let Some(id) = named(layout, name) else { return Ok(None) };
+    let lives = layout.record(&id).exists() || ledger::owner(layout, &id)? == Owner::Living;
+    Ok(lives.then_some(id))
+}
+
+/// Returns the container to which a name leads.
+pub(crate) fn named(layout: &Layout, name: &ContainerName) -> Option<ContainerId> {
+    let target = std::fs::read_link(layout.name(name)).ok()?;
+    target.file_name()?.to_str()?.parse().ok()
+}
+
+/// Returns the name that leads to a container. It is looked for among all names: the record is the place to ask first.
+pub(crate) fn of(layout: &Layout, id: &ContainerId) -> Option<ContainerName> {
+    links(layout, id).next()?.file_name().to_str()?.parse().ok()
+}
+
+/// Removes the names of a container whose record is gone.
+pub(crate) fn forget(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
+    links(layout, id).try_for_each(|link| remove::unlink(&link.path()).doing(|| "give a container's name back"))
+}
+
+fn links(layout: &Layout, id: &ContainerId) -> impl Iterator<Item = std::fs::DirEntry> {
+    let names = std::fs::read_dir(layout.names()).into_iter().flatten().flatten();
+    names.filter(move |name| {
+        let target = std::fs::read_link(name.path()).unwrap_or_default();
+        target.file_name().is_some_and(|file| file == id.as_str())
+    })
+}
