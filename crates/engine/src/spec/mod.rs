@@ -229,7 +229,7 @@ mod tests {
         let mut process = spec.process().clone().unwrap();
         process.set_capabilities(None);
         spec.set_linux(Some(linux)).set_process(Some(process)).set_mounts(None);
-        insta::assert_snapshot!(serde_json::to_string_pretty(&spec).unwrap());
+        insta::assert_snapshot!(serde_json::to_string_pretty(&serde_json::to_value(&spec).unwrap()).unwrap());
     }
 
     #[test]
