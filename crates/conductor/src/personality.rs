@@ -10,6 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 pub(crate) enum Face {
     /// The small process that watches one container: started by ourselves, never typed.
     Monitor,
+    /// The process that starts a container again and becomes its monitor: started by ourselves, never typed.
+    Restart,
     /// The first process of a container that asked for a small init: our own binary, executed inside.
     Init,
     /// The OCI runtime command line, under the name it was called by.
@@ -27,6 +29,7 @@ impl Face {
     pub(crate) fn program(self) -> &'static str {
         match self {
             Self::Monitor => "conductor monitor",
+            Self::Restart => "conductor monitor-again",
             Self::Init => "conductor-init",
             Self::Runtime(name) | Self::Docker(name) => name,
             Self::Founding => "conductor.sh",
@@ -47,6 +50,7 @@ pub(crate) fn choose(words: &[OsString]) -> (Face, usize) {
         b"crun" => (Face::Runtime("crun"), 1),
         _ => match words.get(1).map(|word| word.as_bytes()) {
             Some(b"monitor") => (Face::Monitor, 2),
+            Some(word) if word == engine::monitor::again::FACE.as_bytes() => (Face::Restart, 2),
             Some(b"runtime") => (Face::Runtime("conductor runtime"), 2),
             _ => (Face::Conductor, 1),
         },
@@ -73,6 +77,7 @@ mod tests {
             ("crun", (Face::Runtime("crun"), 1)),
             ("conductor runtime create", (Face::Runtime("conductor runtime"), 2)),
             ("conductor monitor 5", (Face::Monitor, 2)),
+            ("conductor monitor-again eg", (Face::Restart, 2)),
             ("conductor-init /bin/sh sh", (Face::Init, 1)),
             ("anything --debug run", (Face::Conductor, 1)),
             ("", (Face::Conductor, 1)),

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use sys::Errno;
 use sys::event::{EventFlags, Poller};
@@ -12,6 +13,7 @@ use sys::signal::SignalFd;
 use crate::attach::DetachWatch;
 use crate::error::{Chain, Doing};
 use crate::layout::{Layout, SOCKET};
+use crate::ledger::{self, Owner};
 use crate::wire::{CHUNK, FRAME, ToClient, ToMonitor, VERSION, Wishes};
 use crate::{AttachOptions, AttachOutcome, ContainerId, Error};
 
@@ -19,17 +21,67 @@ use crate::{AttachOptions, AttachOutcome, ContainerId, Error};
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) socket: OwnedFd,
-    /// The command's process, as the monitor holds it: a signal can reach no other.
-    pub(crate) process: OwnedFd,
+    /// The command's process, as the monitor holds it: a signal can reach no other. There is none while the container
+    /// waits for its restart.
+    pub(crate) process: Option<OwnedFd>,
 }
 
-/// Connects to a container's monitor; `None` when it does not run.
+impl Connection {
+    /// Sends a signal to the command; content when that has just ended.
+    pub(crate) fn signal(&self, signal: i32) -> sys::Result<()> {
+        let Some(process) = &self.process else { return Ok(()) };
+        match sys::process::pidfd_send_signal(process, signal) {
+            Err(error) if error.errno() == Errno::SRCH => Ok(()),
+            sent => sent,
+        }
+    }
+}
+
+/// How long a container may take to be started, or started again, until its monitor must answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Connects to a container's monitor; `None` when it does not run. A monitor that is just replaced is waited for.
 pub(crate) fn connect(layout: &Layout, id: &ContainerId, wishes: Wishes) -> Result<Option<Connection>, Error> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match try_connect(layout, id, wishes)? {
+            Attempt::Connected(connection) => return Ok(Some(connection)),
+            Attempt::Gone => return Ok(None),
+            Attempt::Hung if Instant::now() >= until => return Ok(None),
+            Attempt::Hung => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}
+
+/// Connects to the monitor of a container that has an owner, and waits for one that is still being started.
+pub(crate) fn connect_to_owner(layout: &Layout, id: &ContainerId, wishes: Wishes) -> Result<Option<Connection>, Error> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(connection) = connect(layout, id, wishes)? {
+            return Ok(Some(connection));
+        }
+        if ledger::owner(layout, id)? != Owner::Living || Instant::now() >= until {
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What came of connecting.
+enum Attempt {
+    Connected(Connection),
+    /// There is no monitor.
+    Gone,
+    /// There was one, and it went away without an answer.
+    Hung,
+}
+
+fn try_connect(layout: &Layout, id: &ContainerId, wishes: Wishes) -> Result<Attempt, Error> {
     let doing = || format!("reach the monitor of container {}", id.short());
-    let Ok(run) = sys::path::Root::open(&layout.run(id)) else { return Ok(None) };
+    let Ok(run) = sys::path::Root::open(&layout.run(id)) else { return Ok(Attempt::Gone) };
     let socket = match sys::socket::connect_messages_at(&run, SOCKET) {
         // It is gone, or just going.
-        Err(error) if matches!(error.errno(), Errno::NOENT | Errno::CONNREFUSED) => return Ok(None),
+        Err(error) if matches!(error.errno(), Errno::NOENT | Errno::CONNREFUSED) => return Ok(Attempt::Gone),
         socket => socket.doing(doing)?,
     };
     let mut frame = Vec::new();
@@ -38,11 +90,11 @@ pub(crate) fn connect(layout: &Layout, id: &ContainerId, wishes: Wishes) -> Resu
     let heard = sys::socket::send(&socket, &frame, &[]).and_then(|_| sys::socket::receive(&socket, &mut answer));
     match heard {
         Ok((length, descriptors)) if length > 0 => {
-            let process = descriptors.into_iter().next().ok_or("the monitor speaks another protocol").doing(doing)?;
-            Ok(Some(Connection { socket, process }))
+            let process = descriptors.into_iter().next();
+            Ok(Attempt::Connected(Connection { socket, process }))
         }
         Err(error) if !matches!(error.errno(), Errno::PIPE | Errno::CONNRESET) => Err(error).doing(doing),
-        _ => Ok(None),
+        _ => Ok(Attempt::Hung),
     }
 }
 
@@ -284,8 +336,8 @@ impl Session {
             if received.signal == SIGWINCH {
                 self.send_window()?;
             } else {
-                // A command that has just ended needs no signal.
-                let _ = sys::process::pidfd_send_signal(&self.connection.process, received.signal);
+                // A signal that cannot be handed on is no reason to leave.
+                let _ = self.connection.signal(received.signal);
             }
         }
         Ok(Step::GoOn)

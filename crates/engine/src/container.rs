@@ -64,6 +64,8 @@ pub struct State {
     /// What went wrong with the last run, if it was us.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub error: String,
+    /// How many times its policy has started it again.
+    pub restarts: u32,
     /// When it was started last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
@@ -81,6 +83,8 @@ pub enum Status {
     Created,
     /// Its command runs.
     Running,
+    /// Its command has ended, and is started again after a while.
+    Restarting,
     /// Its command has ended.
     Exited,
     /// Its record is damaged: it can be removed, and nothing else.
@@ -93,6 +97,7 @@ impl Status {
         match self {
             Self::Created => "created",
             Self::Running => "running",
+            Self::Restarting => "restarting",
             Self::Exited => "exited",
             Self::Dead => "dead",
         }

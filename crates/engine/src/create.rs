@@ -21,7 +21,7 @@ use crate::names;
 use crate::spec::{self, Host, SpecError};
 use crate::{
     Container, ContainerId, ContainerName, CreateRequest, Engine, Error, MountRequest, MountSource, NetworkMode,
-    Seccomp, name, records, remove,
+    RestartPolicy, Seccomp, name, records, remove,
 };
 
 /// A container that has just been created, with its image and the right to start it.
@@ -119,6 +119,9 @@ fn random<const N: usize>() -> Result<[u8; N], Error> {
 
 /// Asks everything that needs no image.
 fn check(request: &CreateRequest) -> Result<(), Error> {
+    if request.remove_on_exit && request.restart != RestartPolicy::No {
+        return Err(Error::Conflict("a container that is removed when it has ended (--rm) cannot be started again"));
+    }
     if matches!(request.network, NetworkMode::Container(_)) && request.hostname.is_some() {
         return Err(Error::Conflict("a host name cannot be set where another container's network is joined"));
     }

@@ -65,7 +65,7 @@ pub struct HostConfig {
     pub binds: Vec<String>,
     pub log_config: LogConfig,
     pub network_mode: String,
-    pub restart_policy: RestartPolicy,
+    pub restart_policy: RestartPolicyView,
     pub auto_remove: bool,
     pub cap_add: Vec<String>,
     pub cap_drop: Vec<String>,
@@ -103,11 +103,11 @@ pub struct LogConfig {
     pub config: BTreeMap<&'static str, String>,
 }
 
-/// What is done when the container has ended: nothing.
+/// What is done when the container has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 #[expect(missing_docs, reason = "the fields are Docker's, and documented there")]
-pub struct RestartPolicy {
+pub struct RestartPolicyView {
     pub name: &'static str,
     pub maximum_retry_count: u32,
 }
@@ -191,7 +191,7 @@ fn view(layout: &Layout, container: &Container, state: &State, image: Option<&oc
         log_path: layout.log(id),
         // Docker's names begin with a slash here, and tools take it off.
         name: format!("/{}", container.name),
-        restart_count: 0,
+        restart_count: state.restarts,
         driver: "erofs-overlay",
         platform: "linux",
         host_config: view_host(container),
@@ -215,11 +215,12 @@ fn view_state(state: &State) -> StateView {
     let time = |time: Option<Timestamp>| time.map_or_else(|| NEVER.to_owned(), |time| time.to_string());
     StateView {
         status: state.status.as_str(),
-        running: state.status == Status::Running,
+        // Docker calls a container that waits for its restart running as well.
+        running: matches!(state.status, Status::Running | Status::Restarting),
         paused: false,
-        restarting: false,
+        restarting: state.status == Status::Restarting,
         oom_killed: state.oom_killed,
-        dead: false,
+        dead: state.status == Status::Dead,
         pid: state.pid.unwrap_or(0),
         exit_code: state.exit_code,
         error: state.error.clone(),
@@ -241,7 +242,10 @@ fn view_host(container: &Container) -> HostConfig {
         binds: request.mounts.iter().filter_map(bind).collect(),
         log_config: view_log(container),
         network_mode: request.network.clone().into(),
-        restart_policy: RestartPolicy { name: "no", maximum_retry_count: 0 },
+        restart_policy: RestartPolicyView {
+            name: request.restart.name(),
+            maximum_retry_count: request.restart.limit(),
+        },
         auto_remove: request.remove_on_exit,
         cap_add: request.cap_add.clone(),
         cap_drop: request.cap_drop.clone(),

@@ -92,6 +92,11 @@ impl Layout {
         self.run(id).join("config.json")
     }
 
+    /// Somebody has asked for the end of the run: it is not to be started again.
+    pub(crate) fn stopping(&self, id: &ContainerId) -> PathBuf {
+        self.run(id).join(STOPPING)
+    }
+
     /// A link into the running container's root.
     pub(crate) fn rootfs(&self, id: &ContainerId) -> PathBuf {
         self.run(id).join("rootfs")
@@ -102,6 +107,9 @@ impl Layout {
         format!("conductor/{id}")
     }
 }
+
+/// The name of the mark that a run's end was asked for.
+pub(crate) const STOPPING: &str = "stopping";
 
 /// The socket's name in a run's directory.
 pub(crate) const SOCKET: &str = "monitor.sock";

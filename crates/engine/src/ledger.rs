@@ -10,6 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use cgroup::{Cgroup, CgroupPath, Hierarchies};
 use jiff::Timestamp;
@@ -19,7 +20,10 @@ use trace::{Explain, Recorder, Step, quote};
 
 use crate::error::Doing;
 use crate::layout::Layout;
+use crate::monitor::again::Again;
+use crate::monitor::order::Restart;
 use crate::records::{self, Exit, Run};
+use crate::restart::{Ended, plan_restart};
 use crate::{Container, ContainerId, Error, remove};
 
 /// A run's directory, and the mark that it has an owner.
@@ -151,6 +155,7 @@ pub(crate) fn settle(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
     let Some(_lock) = hold(&layout.lock(id)).doing(|| "mark a run")? else { return Ok(()) };
     tracing::debug!(container = id.short(), "its monitor is gone, settling what it left");
     let run: Option<Run> = records::read(&layout.run_state(id)).unwrap_or_default();
+    let mut again = None;
     kill_and_remove_cgroup(id)?;
     match records::container(layout, id) {
         // What is damaged stays where it is until somebody removes it.
@@ -161,9 +166,33 @@ pub(crate) fn settle(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
         Ok(Some(container)) if run.is_some() && container.request.remove_on_exit => {
             remove::remove_files(layout, id, Some(&container.name), &container.anonymous_volumes)?;
         }
-        Ok(Some(container)) => record_loss(layout, &container, run.as_ref())?,
+        Ok(Some(container)) => {
+            record_loss(layout, &container, run.as_ref())?;
+            again = next_start(layout, &container, run.as_ref());
+        }
     }
-    remove::remove_run(layout, id)
+    remove::remove_run(layout, id)?;
+    match again {
+        Some(restart) => Again::new(layout, id, restart).spawn().doing(|| "start a container again"),
+        None => Ok(()),
+    }
+}
+
+/// Decides whether the policy of a container whose monitor died starts it again.
+fn next_start(layout: &Layout, container: &Container, run: Option<&Run>) -> Option<Restart> {
+    let run = run?;
+    let exit: Exit = records::read(&layout.exit(&container.id)).ok()??;
+    let lasted = exit.started_at.map_or_else(Default::default, |start| exit.finished_at.duration_since(start));
+    let ended = Ended {
+        code: exit.exit_code,
+        stopped: exit.stopped || layout.stopping(&container.id).exists(),
+        lasted: lasted.try_into().unwrap_or_default(),
+        restarts: run.restarts,
+        waited: Duration::ZERO,
+    };
+    let policy = container.request.restart;
+    // Nobody is there to wait: the command that has noticed goes on with its own work.
+    plan_restart(policy, &ended).map(|_| Restart { policy, restarts: run.restarts + 1, waited: 0 })
 }
 
 fn record_loss(layout: &Layout, container: &Container, run: Option<&Run>) -> Result<(), Error> {
@@ -173,7 +202,8 @@ fn record_loss(layout: &Layout, container: &Container, run: Option<&Run>) -> Res
         return records::write(&layout.exit(&container.id), &exit, Durability::Cached);
     }
     let error = "the container's monitor was killed, and its processes after it";
-    let exit = Exit::unseen(error, Some(run.started_at), Timestamp::now());
+    let stopped = layout.stopping(&container.id).exists();
+    let exit = Exit { stopped, restarts: run.restarts, ..Exit::unseen(error, Some(run.started_at), Timestamp::now()) };
     records::write(&layout.exit(&container.id), &exit, Durability::Cached)
 }
 

@@ -8,6 +8,7 @@
 //! Start reading at [`Engine`].
 
 mod attach;
+mod boot;
 mod client;
 mod container;
 mod create;
@@ -29,6 +30,7 @@ mod records;
 mod remove;
 mod request;
 mod resources;
+mod restart;
 mod script;
 mod signal;
 pub mod spec;
@@ -38,11 +40,12 @@ mod volumes;
 mod wire;
 
 pub use attach::{AttachOptions, DetachKeys, DetachKeysError};
+pub use boot::{BootOutcome, Booted};
 pub use container::{Container, MountPoint, State, Status, Summary};
 pub use engine::{AttachOutcome, Engine, ExecRequest, LogsRequest, RemoveOptions, RunOutcome, StartMode, StopOptions};
 pub use error::{Cause, Chain, Error};
 pub use inspect::{
-    Config, GraphDriver, HostConfig, Inspection, LogConfig, NetworkSettings, RestartPolicy, StateView, UlimitView,
+    Config, GraphDriver, HostConfig, Inspection, LogConfig, NetworkSettings, RestartPolicyView, StateView, UlimitView,
 };
 pub use mounts::{MountError, MountRequest, MountSource, Propagation, VolumeName};
 pub use name::{ContainerId, ContainerName, IdError, NameError};
@@ -53,4 +56,5 @@ pub use request::{
 pub use resources::{
     Cpus, DEFAULT_PIDS, DEFAULT_SHM, LEAST_MEMORY, Resources, ResourcesError, Ulimit, parse_cpus, parse_size,
 };
+pub use restart::{RestartPolicy, RestartPolicyError};
 pub use signal::{Signal, SignalError};

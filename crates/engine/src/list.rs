@@ -61,14 +61,14 @@ impl Engine {
             Err(error) => self.ask_monitor(id, &error),
         };
         // The monitor keeps the process ID from being used again, so the one that answers is the container's.
-        run.filter(|run: &Run| is_alive(run.pid))
+        run.filter(|run: &Run| run.pause.is_some() || is_alive(run.pid))
     }
 
     /// Asks the monitor which process is the container's, where the file that says so is damaged, and mends the file.
     fn ask_monitor(&self, id: &ContainerId, damage: &Error) -> Option<Run> {
         warn_of(id, damage);
         let connection = client::connect(self.layout(), id, Wishes::default()).ok()??;
-        let pid = sys::process::pid_of(&connection.process).ok()?;
+        let pid = sys::process::pid_of(&connection.process?).ok()?;
         let container = records::container(self.layout(), id).ok()??;
         let begun = std::fs::metadata(self.layout().lock(id)).and_then(|lock| lock.modified()).ok();
         let begun = begun.and_then(|time| Timestamp::try_from(time).ok()).unwrap_or(container.created);
@@ -153,13 +153,14 @@ impl Engine {
     pub fn usage_of_image(&self, image: &Digest) -> Option<Usage> {
         let users = self.containers().ok()?.into_iter().filter(|container| container.image_id == *image);
         let usage = |container: Container| {
-            let running = self.state(&container).is_ok_and(|state| state.status == Status::Running);
+            let running =
+                self.state(&container).is_ok_and(|state| matches!(state.status, Status::Running | Status::Restarting));
             Usage { container: container.name.to_string(), running }
         };
         users.map(usage).max_by_key(|usage| usage.running)
     }
 
-    fn containers(&self) -> Result<Vec<Container>, Error> {
+    pub(crate) fn containers(&self) -> Result<Vec<Container>, Error> {
         let layout: &Layout = self.layout();
         let ids = ledger::identifiers(&layout.containers())?;
         let readable = |id: &ContainerId| match records::container(layout, id) {

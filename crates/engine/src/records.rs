@@ -28,6 +28,23 @@ pub(crate) struct Run {
     pub(crate) created: Timestamp,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) labels: BTreeMap<String, String>,
+    /// How many times the policy has started it again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) restarts: u32,
+    /// Its command has ended, so and then, and is about to be started again; there is no process meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pause: Option<Pause>,
+}
+
+/// The time between the end of a command and its restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Pause {
+    pub(crate) exit_code: u8,
+    pub(crate) finished_at: Timestamp,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// How a run ended.
@@ -36,6 +53,11 @@ pub(crate) struct Exit {
     pub(crate) exit_code: u8,
     #[serde(default)]
     pub(crate) oom_killed: bool,
+    /// Somebody asked for the end.
+    #[serde(default)]
+    pub(crate) stopped: bool,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) restarts: u32,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) error: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,6 +69,8 @@ impl Run {
     pub(crate) fn of(container: &Container, pid: u32, started_at: Timestamp) -> Self {
         Self {
             pid,
+            restarts: 0,
+            pause: None,
             started_at,
             name: container.name.clone(),
             image: container.request.image.clone(),
@@ -57,8 +81,19 @@ impl Run {
     }
 
     pub(crate) fn state(&self) -> State {
+        if let Some(pause) = &self.pause {
+            return State {
+                status: Status::Restarting,
+                exit_code: i32::from(pause.exit_code),
+                restarts: self.restarts,
+                started_at: Some(self.started_at),
+                finished_at: Some(pause.finished_at),
+                ..State::default()
+            };
+        }
         State {
             status: Status::Running,
+            restarts: self.restarts,
             pid: i32::try_from(self.pid).ok(),
             started_at: Some(self.started_at),
             ..State::default()
@@ -75,12 +110,21 @@ impl Run {
 impl Exit {
     /// The end of a run whose monitor died: nobody was there to see how.
     pub(crate) fn unseen(error: &str, started_at: Option<Timestamp>, finished_at: Timestamp) -> Self {
-        Self { exit_code: 137, oom_killed: false, error: error.to_owned(), started_at, finished_at }
+        Self {
+            exit_code: 137,
+            oom_killed: false,
+            stopped: false,
+            restarts: 0,
+            error: error.to_owned(),
+            started_at,
+            finished_at,
+        }
     }
 
     /// A run that came to nothing.
     pub(crate) fn failed(exit_code: u8, error: String) -> Self {
-        Self { exit_code, oom_killed: false, error, started_at: None, finished_at: Timestamp::now() }
+        let finished_at = Timestamp::now();
+        Self { exit_code, oom_killed: false, stopped: false, restarts: 0, error, started_at: None, finished_at }
     }
 
     pub(crate) fn state(&self) -> State {
@@ -89,6 +133,7 @@ impl Exit {
             pid: None,
             exit_code: i32::from(self.exit_code),
             oom_killed: self.oom_killed,
+            restarts: self.restarts,
             error: self.error.clone(),
             started_at: self.started_at,
             finished_at: Some(self.finished_at),

@@ -8,9 +8,10 @@ use trace::{Explain, Step, quote};
 
 use crate::client;
 use crate::error::Doing;
-use crate::layout::{Layout, SOCKET};
+use crate::layout::{Layout, SOCKET, STOPPING};
 use crate::ledger::{self, Owner};
 use crate::names;
+use crate::stop;
 use crate::wire::Wishes;
 use crate::{Container, ContainerId, ContainerName, Engine, Error, RemoveOptions, Signal};
 
@@ -41,13 +42,10 @@ impl Engine {
     pub fn remove_damaged(&self, id: &ContainerId) -> Result<(), Error> {
         self.sweep()?;
         let layout = self.layout();
-        if let Some(connection) = client::connect(layout, id, Wishes::default())? {
-            match sys::process::pidfd_send_signal(&connection.process, Signal::KILL.number()) {
-                Err(error) if error.errno() != sys::Errno::SRCH => {
-                    return Err(error).doing(|| format!("kill container {}", id.short()));
-                }
-                _ => drop(client::wait_for_end(&connection.socket)?),
-            }
+        stop::mark(layout, id)?;
+        if let Some(connection) = client::connect_to_owner(layout, id, Wishes::default())? {
+            connection.signal(Signal::KILL.number()).doing(|| format!("kill container {}", id.short()))?;
+            client::wait_for_end(&connection.socket)?;
             self.sweep()?;
         }
         let Some(claim) = ledger::claim(layout, id, self.recorder())? else {
@@ -92,12 +90,14 @@ pub(crate) fn remove_files(
     remove_tree(&layout.container(id)).doing(|| format!("remove the files of container {}", id.short()))
 }
 
+const RUN_FILES: [&str; 10] =
+    ["state.json", "config.json", "exit.json", "rootfs", STOPPING, SOCKET, "hostname", "hosts", "resolv.conf", "lock"];
+
 /// Removes a run's directory, the lock last: while it is there, what remains can be found.
 pub(crate) fn remove_run(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
     let run = layout.run(id);
     let doing = || format!("close the run of container {}", id.short());
-    for name in ["state.json", "config.json", "exit.json", "rootfs", SOCKET, "hostname", "hosts", "resolv.conf", "lock"]
-    {
+    for name in RUN_FILES {
         unlink(&run.join(name)).doing(doing)?;
     }
     match std::fs::remove_dir(&run) {

@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContainerName, MountRequest, Resources, Signal};
+use crate::{ContainerName, MountRequest, Resources, RestartPolicy, Signal};
 
 /// A container as it was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -77,6 +77,8 @@ pub struct CreateRequest {
     pub stdin_once: bool,
     /// Removes the container when it has exited.
     pub remove_on_exit: bool,
+    /// When the container is started again after it has ended.
+    pub restart: RestartPolicy,
     /// The signal that asks the command to stop; the image's, or SIGTERM, where none is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<Signal>,

@@ -21,6 +21,10 @@ const RTMIN: i32 = 34;
 impl Signal {
     /// The signal that no process can catch.
     pub const KILL: Self = Self(9);
+    /// The signal of ctrl-c.
+    pub const INT: Self = Self(2);
+    /// The signal of ctrl-\.
+    pub const QUIT: Self = Self(3);
     /// The signal that asks a process to end.
     pub const TERM: Self = Self(15);
 

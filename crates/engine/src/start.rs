@@ -26,6 +26,7 @@ use crate::error::Doing;
 use crate::layout::Layout;
 use crate::ledger::{self, Claim};
 use crate::monitor::begin::{Beginning, fork_monitor};
+use crate::monitor::order::Restart;
 use crate::records::Exit;
 use crate::spec::{self, Place, Wanted};
 use crate::wire::Wishes;
@@ -118,7 +119,7 @@ impl Engine {
     }
 
     /// Decides and prepares everything that the first process will need.
-    fn prepare(&self, container: &Container, image: &Image) -> Result<Prepared, Error> {
+    pub(crate) fn prepare(&self, container: &Container, image: &Image) -> Result<Prepared, Error> {
         let layout = self.layout();
         let view = store::snapshot::shared_view(image, layout.state(), self.recorder());
         let view = Rc::new(view.doing(|| format!("mount the image of container {}", container.name))?.into_fd());
@@ -250,20 +251,21 @@ impl Engine {
             output: options.output,
             news: false,
         });
-        let beginning = Beginning { engine: self, container, chain: image.chain, prepared, wishes };
+        let restart = Restart { policy: container.request.restart, ..Restart::default() };
+        let beginning = Beginning { engine: self, container, chain: image.chain, prepared, wishes, restart };
         let socket = fork_monitor(&beginning, &claim).doing(|| format!("start a monitor for {}", container.name))?;
         // From here on the monitor alone holds the mark: it is gone when the monitor is.
         drop(claim);
         let failed = |code, source| Error::Start { name: container.name.to_string(), code, source };
         match client::wait_for_start(&socket) {
-            Ok((process, warnings)) => Ok((Connection { socket, process }, warnings)),
+            Ok((process, warnings)) => Ok((Connection { socket, process: Some(process) }, warnings)),
             Err(StartFailure::Told(code, chain)) => Err(failed(code, chain.into())),
             Err(StartFailure::Silent(error)) => Err(failed(125, error.into())),
         }
     }
 
     /// Clears away what a start that failed has left; what went wrong stays on record.
-    fn clear_failed(&self, container: &Container, error: Error) -> Error {
+    pub(crate) fn clear_failed(&self, container: &Container, error: Error) -> Error {
         let layout = self.layout();
         let clear = || -> Result<(), Error> {
             ledger::kill_and_remove_cgroup(&container.id)?;

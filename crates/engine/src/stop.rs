@@ -3,13 +3,17 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use sys::Calling;
 use sys::event::{EventFlags, Poller};
 use trace::Step;
 
 use crate::client::{self, Connection};
 use crate::error::Doing;
+use crate::layout::Layout;
 use crate::wire::Wishes;
-use crate::{AttachOptions, AttachOutcome, Container, Engine, Error, Signal, Status, StopOptions};
+use crate::{
+    AttachOptions, AttachOutcome, Container, ContainerId, Engine, Error, RestartPolicy, Signal, Status, StopOptions,
+};
 
 /// How long a container is given to end where nothing is said, as in Docker.
 const GRACE: u32 = 10;
@@ -40,7 +44,8 @@ impl Engine {
 
     fn begin_stop<'a>(&self, container: &'a Container, options: StopOptions) -> Result<Option<Stopping<'a>>, Error> {
         self.sweep()?;
-        let Some(connection) = client::connect(self.layout(), &container.id, Wishes::default())? else {
+        self.mark_stopping(container)?;
+        let Some(connection) = client::connect_to_owner(self.layout(), &container.id, Wishes::default())? else {
             return Ok(None);
         };
         let signal = match options.signal.or(container.request.stop_signal) {
@@ -62,11 +67,12 @@ impl Engine {
     fn signal(&self, stopping: &Stopping<'_>, signal: Signal) -> Result<(), Error> {
         let name = &stopping.container.name;
         self.recorder().record(&signal_step(stopping.container, signal));
-        match sys::process::pidfd_send_signal(&stopping.connection.process, signal.number()) {
-            // It has just ended.
-            Err(error) if error.errno() == sys::Errno::SRCH => Ok(()),
-            sent => sent.doing(|| format!("send {signal} to container {name}")),
-        }
+        stopping.connection.signal(signal.number()).doing(|| format!("send {signal} to container {name}"))
+    }
+
+    /// Writes down that the end of a run is asked for, where that decides what follows.
+    fn mark_stopping(&self, container: &Container) -> Result<(), Error> {
+        if container.request.restart == RestartPolicy::No { Ok(()) } else { mark(self.layout(), &container.id) }
     }
 
     /// Waits until all have ended, and kills each whose time is over.
@@ -101,7 +107,8 @@ impl Engine {
 
     /// Ends a container by a signal, and returns when all of its run is cleared away.
     pub(crate) fn end(&self, container: &Container, signal: Signal) -> Result<(), Error> {
-        let Some(connection) = client::connect(self.layout(), &container.id, Wishes::default())? else {
+        self.mark_stopping(container)?;
+        let Some(connection) = client::connect_to_owner(self.layout(), &container.id, Wishes::default())? else {
             return self.sweep();
         };
         let mut stopping = Stopping { container, connection, signal, deadline: None };
@@ -112,6 +119,11 @@ impl Engine {
     /// Sends a signal to a container's command.
     pub fn kill(&self, container: &Container, signal: Signal) -> Result<(), Error> {
         self.sweep()?;
+        // A signal that ends most programs is meant to end this one; others, such as SIGHUP, ask for something else.
+        let stop_signal = container.request.stop_signal.unwrap_or(Signal::TERM);
+        if [Signal::KILL, Signal::TERM, Signal::INT, Signal::QUIT, stop_signal].contains(&signal) {
+            self.mark_stopping(container)?;
+        }
         let connection = self.connect(container, Wishes::default())?;
         let stopping = Stopping { container, connection, signal, deadline: None };
         self.signal(&stopping, signal)?;
@@ -122,12 +134,13 @@ impl Engine {
     /// Waits for a container to end and returns its status; that of the last run where it does not run.
     pub fn wait(&self, container: &Container) -> Result<u8, Error> {
         self.sweep()?;
-        if let Some(connection) = client::connect(self.layout(), &container.id, Wishes::default())?
-            && let Some(code) = client::wait_for_end(&connection.socket)?
-        {
-            return Ok(code);
+        while let Some(connection) = client::connect(self.layout(), &container.id, Wishes::default())? {
+            match client::wait_for_end(&connection.socket)? {
+                Some(code) => return Ok(code),
+                // Its monitor died, or was replaced by that of the next run: the wait goes on with that one.
+                None => self.sweep()?,
+            }
         }
-        self.sweep()?;
         let state = self.state(container)?;
         Ok(u8::try_from(state.exit_code).unwrap_or(u8::MAX))
     }
@@ -146,10 +159,19 @@ impl Engine {
 
     fn connect(&self, container: &Container, wishes: Wishes) -> Result<Connection, Error> {
         let not_running = || Error::NotRunning(container.name.to_string());
-        if self.state(container)?.status != Status::Running {
+        if !matches!(self.state(container)?.status, Status::Running | Status::Restarting) {
             return Err(not_running());
         }
         client::connect(self.layout(), &container.id, wishes)?.ok_or_else(not_running)
+    }
+}
+
+/// Marks a run as one whose end is asked for; content when there is no run.
+pub(crate) fn mark(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
+    let path = layout.stopping(id);
+    match std::fs::File::create(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        made => made.map(drop).call(|| format!("open({path:?}, O_CREAT)")).doing(|| "mark the run as stopped"),
     }
 }
 

@@ -28,6 +28,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         bundle,
         stdio: None,
         gate: StartGate::Caller,
+        dies_with_creator: false,
         preserve_fds: 0,
         recorder: &recorder,
     };

@@ -27,6 +27,8 @@ pub struct CreateOptions<'c> {
     pub stdio: Stdio<'c>,
     /// What holds the program back.
     pub gate: StartGate<'c>,
+    /// Whether the kernel kills the first process when the calling process ends (prctl(2), `PR_SET_PDEATHSIG`).
+    pub dies_with_creator: bool,
     /// How many descriptors from 3 on the program inherits.
     pub preserve_fds: u32,
     /// Where steps are told.
@@ -126,6 +128,7 @@ fn be_init(
             StartGate::Caller => Gate::Message,
             StartGate::Fifo(fifo) => Gate::Fifo(fifo),
         },
+        dies_with_creator: options.dies_with_creator,
         hooks: InitHooks {
             create_container: &create_container,
             start_container: &start_container,
@@ -333,7 +336,7 @@ pub(crate) fn end(child: &Child) {
     let _ = processes::wait(&child.pidfd);
 }
 
-const SIGKILL: i32 = 9;
+pub(crate) const SIGKILL: i32 = 9;
 
 /// Waits until the program runs.
 pub(crate) fn await_exec(channel: &Channel, child: &Child) -> Result<(), CreateError> {

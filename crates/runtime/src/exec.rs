@@ -135,6 +135,7 @@ fn join_and_become(
     let failure = match joined {
         Ok((own, terminal)) => {
             let entrance = Entrance {
+                dies_with_creator: false,
                 plan,
                 channel,
                 recorder: options.recorder,

@@ -148,6 +148,7 @@ impl Runtime {
             bundle: &bundle,
             stdio: None,
             gate: gate.as_ref().map_or(StartGate::Caller, StartGate::Fifo),
+            dies_with_creator: false,
             preserve_fds: request.preserve_fds,
             recorder: request.recorder,
         };

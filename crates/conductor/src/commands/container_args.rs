@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use engine::{
-    ContainerName, CreateRequest, LogOptions, MountRequest, NetworkMode, Resources, Security, Signal, Ulimit,
+    ContainerName, CreateRequest, LogOptions, MountRequest, NetworkMode, Resources, RestartPolicy, Security, Signal,
+    Ulimit,
 };
 
 use crate::error::Failure;
@@ -123,6 +124,9 @@ pub(crate) struct ContainerArgs {
     /// What the container sees of the network: none, host or container:NAME
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
     pub(crate) network: Option<String>,
+    /// When to start it again after it has ended: no, on-failure[:MAX-RETRIES], always, unless-stopped
+    #[arg(long, value_name = "POLICY")]
+    restart: Option<String>,
     /// Signal that asks the command to stop
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<String>,
@@ -219,6 +223,7 @@ impl ContainerArgs {
             labels: labels(&self.label_file, &self.label, outside)?,
             sysctls: self.sysctl.iter().map(|pair| key_value("sysctl", pair)).collect::<Result<_, _>>()?,
             network: self.network.as_deref().map(network).transpose()?.unwrap_or_default(),
+            restart: flag("restart", self.restart.as_deref().unwrap_or_default().parse::<RestartPolicy>())?,
             stop_signal: self
                 .stop_signal
                 .as_deref()

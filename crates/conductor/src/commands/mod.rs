@@ -19,11 +19,13 @@ mod logs;
 mod man;
 pub(crate) mod prune;
 mod ps;
+mod restart;
 mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;
 mod start;
 mod stop;
+mod system;
 mod tag;
 pub(crate) mod version;
 mod wait;
@@ -170,6 +172,7 @@ pub(crate) static TABLE: &[Entry] = &[
     Entry::of::<inspect::InspectArgs>(),
     Entry::of::<kill::KillArgs>(),
     Entry::of::<logs::LogsArgs>(),
+    Entry::of::<restart::RestartArgs>(),
     Entry::of::<rm::RmArgs>(),
     Entry::of::<start::StartArgs>(),
     Entry::of::<stop::StopArgs>(),
@@ -198,6 +201,7 @@ pub(crate) static NOUNS: &[Noun] = &[
             Entry::of::<logs::LogsArgs>(),
             Entry::of::<ps::PsArgs>().named("ls", &["list", "ps"]),
             Entry::of::<prune::ContainerPruneArgs>(),
+            Entry::of::<restart::RestartArgs>(),
             Entry::of::<rm::RmArgs>().named("rm", &["remove"]),
             Entry::of::<run::RunArgs>(),
             Entry::of::<start::StartArgs>(),
@@ -221,7 +225,11 @@ pub(crate) static NOUNS: &[Noun] = &[
     Noun {
         name: "system",
         about: "Look after the engine",
-        entries: &[Entry::of::<info::InfoArgs>(), Entry::of::<prune::SystemPruneArgs>()],
+        entries: &[
+            Entry::of::<system::BootArgs>(),
+            Entry::of::<info::InfoArgs>(),
+            Entry::of::<prune::SystemPruneArgs>(),
+        ],
     },
 ];
 

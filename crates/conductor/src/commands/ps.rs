@@ -136,6 +136,7 @@ pub(crate) fn status(state: &State, now: Timestamp) -> String {
         Status::Created => "Created".to_owned(),
         Status::Running => format!("Up {}", lasted(state.started_at)),
         Status::Exited => format!("Exited ({}) {} ago", state.exit_code, lasted(state.finished_at)),
+        Status::Restarting => format!("Restarting ({}) {} ago", state.exit_code, lasted(state.finished_at)),
         Status::Dead => "Dead".to_owned(),
     }
 }
@@ -164,6 +165,8 @@ enum Filter {
     Ancestor(String),
 }
 
+const STATUSES: [&str; 5] = ["created", "running", "restarting", "exited", "dead"];
+
 impl Filter {
     fn parse(word: &str) -> Result<Self, Failure> {
         let wrong = |why: &str| Failure::message(format!("invalid value for --filter: {word:?} {why}"));
@@ -172,8 +175,8 @@ impl Filter {
         Ok(match key {
             "name" => Self::Name(value),
             "id" => Self::Id(value),
-            "status" if ["created", "running", "exited", "dead"].contains(&value.as_str()) => Self::Status(value),
-            "status" => return Err(wrong("is no status: use created, running, exited or dead")),
+            "status" if STATUSES.contains(&value.as_str()) => Self::Status(value),
+            "status" => return Err(wrong("is no status: use created, running, restarting, exited or dead")),
             "label" => match value.split_once('=') {
                 Some((key, value)) => Self::Label(key.to_owned(), Some(value.to_owned())),
                 None => Self::Label(value, None),

@@ -153,6 +153,7 @@ fn listing(containers: &[Summary]) -> String {
             engine::Status::Running => "",
             engine::Status::Created => " (created)",
             engine::Status::Exited => " (exited)",
+            engine::Status::Restarting => " (restarting)",
             engine::Status::Dead => " (damaged)",
         };
         let when = date(container.state.started_at.unwrap_or(container.created));

@@ -13,6 +13,7 @@ mod images;
 mod limits;
 mod logs;
 mod oci_runtime;
+mod policies;
 mod ps;
 mod run;
 mod stop;

@@ -4,9 +4,11 @@
 //! without a word of it being written down, and tells the command how it went. What it becomes by the exec is as small
 //! as a process can be. Our binary is sealed, so `/proc/self/exe` is too.
 
+use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
 
 use jiff::Timestamp;
 use runtime::{CreateOptions, FailureKind, Process, StartGate};
@@ -16,14 +18,14 @@ use sys::process::{self as processes, Fork};
 use sys::signal::{ALL_BUT_FAULTS, SignalFd};
 use sys::{Calling, socket};
 
-use super::order::{Descriptors, Order, trees};
+use super::order::{Descriptors, Order, Restart, trees};
 use crate::error::{Chain, Doing};
 use crate::layout::SOCKET;
 use crate::ledger::Claim;
 use crate::records::{self, Run};
 use crate::start::{Prepared, log_of};
 use crate::wire::{ToClient, Wishes};
-use crate::{Container, Engine, Error};
+use crate::{Container, Engine, Error, RestartPolicy};
 
 /// What the fork begins with.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(crate) struct Beginning<'a> {
     pub(crate) prepared: &'a Prepared,
     /// What the command wants to hear and send, where it stays.
     pub(crate) wishes: Option<Wishes>,
+    /// The restarts that led here; none after a `start` or `run`.
+    pub(crate) restart: Restart,
 }
 
 /// Our side of the command's standard streams, and the command's side.
@@ -56,11 +60,9 @@ pub(crate) fn fork_monitor(beginning: &Beginning<'_>, claim: &Claim) -> sys::Res
 }
 
 fn be_monitor(beginning: &Beginning<'_>, claim: &Claim, command: &OwnedFd) -> ! {
-    let begun = begin(beginning, claim, command);
-    let (code, error) = match begun {
-        Ok(never) => match never {},
-        Err(failed) => failed,
-    };
+    // The terminal's signals are the command's to hand on, and nobody else ends a monitor in passing.
+    let begun = processes::new_session().map_err(ours).and_then(|()| begin(beginning, claim, Some(command), None));
+    let Err((code, error)) = begun;
     let mut frame = Vec::new();
     ToClient::Failed { code, chain: &Chain::write(&*error) }.encode(&mut frame);
     // A command that is gone cannot be told; the run is then settled by the next one.
@@ -69,9 +71,9 @@ fn be_monitor(beginning: &Beginning<'_>, claim: &Claim, command: &OwnedFd) -> ! 
 }
 
 /// The exit code and the reason of a container that does not run.
-type Failed = (u8, Box<dyn std::error::Error + Send + Sync>);
+pub(super) type Failed = (u8, Box<dyn std::error::Error + Send + Sync>);
 
-fn ours(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failed {
+pub(super) fn ours(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failed {
     (125, error.into())
 }
 
@@ -84,35 +86,51 @@ fn theirs(error: runtime::CreateError) -> Failed {
     (code, error.into())
 }
 
-fn begin(beginning: &Beginning<'_>, claim: &Claim, command: &OwnedFd) -> Result<std::convert::Infallible, Failed> {
+/// Makes the container, starts it, and becomes its monitor. Where the policy starts it again there is no command to be
+/// told, and the listener has stood all the while.
+pub(super) fn begin(
+    beginning: &Beginning<'_>,
+    claim: &Claim,
+    command: Option<&OwnedFd>,
+    listener: Option<OwnedFd>,
+) -> Result<Infallible, Failed> {
     let Beginning { engine, container, prepared, .. } = beginning;
     let layout = engine.layout();
-    // The terminal's signals are the command's to hand on, and nobody else ends a monitor in passing.
-    processes::new_session().map_err(ours)?;
     SignalFd::blocking(&ALL_BUT_FAULTS).map_err(ours)?;
-    let run = sys::path::Root::open(&layout.run(&container.id)).map_err(ours)?;
-    let listener = socket::listen_messages_at(&run, SOCKET).map_err(ours)?;
-    sys::file::set_nonblocking(&listener, true).map_err(ours)?;
+    let listener = match listener {
+        Some(listener) => listener,
+        None => listen(&layout.run(&container.id)).map_err(ours)?,
+    };
     let streams = open_streams(container).map_err(ours)?;
     let options = CreateOptions {
         spec: &prepared.spec,
         bundle: &layout.run(&container.id),
         stdio: streams.theirs.as_ref().map(|streams| streams.each_ref().map(AsFd::as_fd)),
         gate: StartGate::Caller,
+        // Without a monitor a container would run unseen, with nobody to take its output or to note its end.
+        dies_with_creator: true,
         preserve_fds: 0,
         recorder: engine.recorder(),
     };
     let created = runtime::create(&prepared.plan, &options).map_err(theirs)?;
     let started_at = Timestamp::now();
-    let state = Run::of(container, created.pid(), started_at);
+    let state = Run { restarts: beginning.restart.restarts, ..Run::of(container, created.pid(), started_at) };
     records::write(&layout.run_state(&container.id), &state, Durability::Cached).map_err(ours)?;
     let (process, cgroup) = created.start().map_err(theirs)?;
     let warnings: Vec<_> = cgroup.warnings().iter().map(ToString::to_string).collect();
-    tell_started(command, &process, &warnings.join("\n")).map_err(ours)?;
+    if let Some(command) = command {
+        tell_started(command, &process, &warnings.join("\n")).map_err(ours)?;
+    }
     link_root(engine, container, process.pid);
     let order = order(beginning, started_at, &process, streams, (command, &listener, claim));
     // The program runs, so there is nobody to be told of a failure; without a monitor the next command settles the run.
     become_monitor(&order).map_err(ours)
+}
+
+fn listen(run: &Path) -> sys::Result<OwnedFd> {
+    let listener = socket::listen_messages_at(&sys::path::Root::open(run)?, SOCKET)?;
+    sys::file::set_nonblocking(&listener, true)?;
+    Ok(listener)
 }
 
 fn tell_started(command: &OwnedFd, process: &Process, warnings: &str) -> sys::Result<()> {
@@ -157,7 +175,7 @@ fn order(
     started_at: Timestamp,
     process: &Process,
     streams: Streams,
-    (command, listener, claim): (&OwnedFd, &OwnedFd, &Claim),
+    (command, listener, claim): (Option<&OwnedFd>, &OwnedFd, &Claim),
 ) -> Order {
     let Beginning { engine, container, prepared, .. } = beginning;
     // The numbers stay open over the exec, so nothing is to close them.
@@ -175,13 +193,14 @@ fn order(
         stdin_once: container.request.stdin_once,
         wishes: beginning.wishes.map(Wishes::bits),
         log: log_of(engine.layout(), container),
+        restart: (container.request.restart != RestartPolicy::No).then_some(beginning.restart),
         chain: Some(beginning.chain),
         trees: trees(&prepared.hierarchies),
         fds: Descriptors {
             process: number(process.pidfd.as_fd()),
             lock: number(claim.lock.as_fd()),
             listener: number(listener.as_fd()),
-            client: beginning.wishes.map(|_| number(command.as_fd())),
+            client: command.filter(|_| beginning.wishes.is_some()).map(|command| number(command.as_fd())),
             stdin,
             stdout,
             stderr,
@@ -192,22 +211,30 @@ fn order(
 }
 
 /// Replaces the calling process by the monitor.
-fn become_monitor(order: &Order) -> Result<std::convert::Infallible, Error> {
+fn become_monitor(order: &Order) -> Result<Infallible, Error> {
     let doing = || "become a monitor";
-    let null = null().doing(doing)?;
-    for standard in 0..3 {
-        processes::duplicate_to(&null, standard).doing(doing)?;
-    }
-    // Whatever the caller of the command had open, and whatever preparing took.
-    processes::close_on_exec_from(3).doing(doing)?;
-    order.fds.clone().map(|number| keep(number).map(|()| number)).doing(doing)?;
     let text = serde_json::to_string(order).doing(doing)?;
-    let words = ["conductor", "monitor", order.name.as_str(), &text];
-    let words = words.map(CString::new).into_iter().collect::<Result<Vec<_>, _>>().doing(doing)?;
-    Err(processes::execve(c"/proc/self/exe", &words, &[])).doing(doing)
+    detach_streams().doing(doing)?;
+    order.fds.clone().map(|number| keep(number).map(|()| number)).doing(doing)?;
+    Err(execute("monitor", order.name.as_str(), &text)).doing(doing)
 }
 
-fn keep(number: RawFd) -> sys::Result<()> {
+/// Leaves the caller's streams, and all that it or the preparing had open, behind the next exec.
+pub(super) fn detach_streams() -> sys::Result<()> {
+    let null = null()?;
+    (0..3).try_for_each(|standard| processes::duplicate_to(&null, standard))?;
+    processes::close_on_exec_from(3)
+}
+
+/// Replaces the calling process by another face of the binary; returns why that failed.
+pub(super) fn execute(face: &str, name: &str, order: &str) -> sys::Error {
+    let words: Result<Vec<_>, _> = ["conductor", face, name, order].map(CString::new).into_iter().collect();
+    // JSON escapes zero bytes, and neither a face nor a name has any.
+    processes::execve(c"/proc/self/exe", &words.unwrap_or_default(), &[])
+}
+
+/// Lets a descriptor stay open over the next exec.
+pub(super) fn keep(number: RawFd) -> sys::Result<()> {
     let fd = processes::adopt_fd(number)?;
     let kept = processes::keep_over_exec(&fd, true);
     // It is open for the exec, not for us to close.

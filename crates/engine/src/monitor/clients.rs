@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use sys::Errno;
 use sys::event::EventFlags;
+use sys::process::Fork;
 
 use super::Monitor;
 use crate::wire::{FRAME, ToClient, ToMonitor, VERSION, Wishes};
@@ -131,12 +132,14 @@ impl Monitor {
 
     /// Answers a client's first frame with our version and the command's pidfd, by which it can send signals.
     fn greet(&mut self, token: u64, wishes: Wishes) {
+        // While the container waits for its restart there is no process.
         let process = self.process.as_fd();
+        let process: &[_] = if self.reaped { &[] } else { &[process] };
         let Some(client) = self.clients.iter_mut().find(|client| client.token == token) else { return };
         client.wishes = wishes;
         let mut frame = Vec::new();
         ToClient::Welcome { version: VERSION }.encode(&mut frame);
-        if sys::socket::send(&client.socket, &frame, &[process]).is_err() {
+        if sys::socket::send(&client.socket, &frame, process).is_err() {
             self.dismiss(token);
         }
     }
@@ -197,7 +200,7 @@ impl Monitor {
         );
     }
 
-    /// Tells everybody that the container has ended, and stays until the one who started it has all of the output.
+    /// Tells everybody that the container has ended; whoever is behind with its output remains to be told.
     pub(super) fn tell_end(&mut self, code: u8) {
         let mut frame = Vec::new();
         ToClient::Exited { code }.encode(&mut frame);
@@ -208,6 +211,31 @@ impl Monitor {
             }
         }
         self.clients.retain(|client| !client.pending.is_empty());
+    }
+
+    /// Lets another process stay with those who are behind: this one has a container to start.
+    pub(super) fn leave_readers(&mut self) -> sys::Result<()> {
+        let between = match self.clients.is_empty() {
+            true => None,
+            false => Some(sys::process::clone_into(&[], None)?),
+        };
+        match between {
+            // The child of a process that ends at once is reaped by the host's init, not by us.
+            Some(Fork::Child) => {
+                if let Ok(Fork::Child) = sys::process::clone_into(&[], None) {
+                    self.wait_for_readers();
+                }
+                sys::process::exit(0)
+            }
+            Some(Fork::Parent(child)) => drop(sys::process::wait(&child.pidfd)?),
+            None => {}
+        }
+        self.clients.clear();
+        Ok(())
+    }
+
+    /// Stays until the client that started the container has all of the output.
+    pub(super) fn wait_for_readers(&self) {
         for client in &self.clients {
             if sys::file::set_nonblocking(&client.socket, false).is_err() {
                 continue;

@@ -6,6 +6,7 @@
 //!
 //! Start reading at [`main`], then `Monitor::watch`; `streams` moves bytes, `clients` talks, `finish` ends the run.
 
+pub mod again;
 pub(crate) mod begin;
 mod clients;
 mod finish;
@@ -62,9 +63,11 @@ struct Monitor {
     layout: Layout,
     poller: Poller,
     process: OwnedFd,
+    /// The process has been reaped: nobody can be given its descriptor any more.
+    reaped: bool,
     listener: OwnedFd,
     /// Held open for its mark, and for others to copy.
-    _lock: OwnedFd,
+    lock: OwnedFd,
     view: Option<OwnedFd>,
     outputs: [Option<Output>; 2],
     input: Option<Input>,
@@ -86,8 +89,9 @@ impl Monitor {
             log: LogWriter::new(order.log.clone()),
             poller,
             process: fds.process,
+            reaped: false,
             listener: fds.listener,
-            _lock: fds.lock,
+            lock: fds.lock,
             view: fds.view,
             outputs,
             input,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use store::ChainId;
 
 use crate::logs::writer::LogFile;
-use crate::{ContainerId, ContainerName};
+use crate::{ContainerId, ContainerName, RestartPolicy};
 
 /// The order to watch one run of one container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,10 +28,22 @@ pub(crate) struct Order {
     /// What the client wants that started the container, where it stays.
     pub(crate) wishes: Option<u8>,
     pub(crate) log: Option<LogFile>,
+    /// Where the container is started again after its end: when, and what came before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) restart: Option<Restart>,
     /// The image's mount, for other containers of the image to share.
     pub(crate) chain: Option<ChainId>,
     pub(crate) trees: Vec<Tree>,
     pub(crate) fds: Descriptors<RawFd>,
+}
+
+/// The policy of a container, and the restarts that led to this run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Restart {
+    pub(crate) policy: RestartPolicy,
+    pub(crate) restarts: u32,
+    /// How long the last restart was waited for, in milliseconds.
+    pub(crate) waited: u64,
 }
 
 /// A mounted cgroup tree, so that the monitor need not look for it.

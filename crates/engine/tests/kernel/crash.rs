@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::sandbox::{Sandbox, request};
 
 /// Returns the monitor of a container: the parent of its first process.
-fn monitor(sandbox: &Sandbox, name: &str) -> (u32, u32) {
+pub(crate) fn monitor(sandbox: &Sandbox, name: &str) -> (u32, u32) {
     let pid = sandbox.engine().state(&sandbox.find(name)).unwrap().pid.unwrap().unsigned_abs();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap();
@@ -38,7 +38,7 @@ pub(crate) fn a_killed_monitor_is_settled_by_the_next_command() {
     assert_eq!(sandbox.status("eg"), Status::Running);
 }
 
-fn is_dead(pid: u32) -> bool {
+pub(crate) fn is_dead(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     is_gone(pid) || stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['Z', 'X']))
 }

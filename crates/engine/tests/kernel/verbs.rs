@@ -62,6 +62,12 @@ fn call(engine: &Engine, verb: &str, rest: &[&str]) -> Result<u8, Error> {
         "inspect" => {
             engine.inspect(&found()?).map(|view| println!("{}", serde_json::to_string(&view).unwrap())).map(|()| 0)
         }
+        "boot" => {
+            for engine::Booted { container, outcome } in engine.boot()? {
+                println!("{} {:?}", container.name, outcome?);
+            }
+            Ok(0)
+        }
         "ps" => ps(engine, false),
         "ps-a" => ps(engine, true),
         "image" => {

@@ -44,6 +44,8 @@ pub(crate) struct Init<'i> {
     pub(crate) stdio: Stdio<'i>,
     /// What holds the process back until the container is started.
     pub(crate) gate: Gate<'i>,
+    /// Whether the kernel ends this process when the creator has ended.
+    pub(crate) dies_with_creator: bool,
     /// Hooks that run in here, and the state they are told.
     pub(crate) hooks: InitHooks<'i>,
     /// How many descriptors from 3 on the program inherits.

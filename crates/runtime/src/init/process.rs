@@ -13,6 +13,7 @@ use sys::signal;
 use trace::{Explain as _, Recorder};
 
 use super::{Gate, Init, Stdio, wait_for};
+use crate::create::SIGKILL;
 use crate::error::{Failure, FailureKind};
 use crate::listener::Agent;
 use crate::plan::{CapabilityPlan, ProcessPlan, ProcessStep, SeccompPlan, UserPlan};
@@ -35,6 +36,8 @@ pub(crate) struct Entrance<'e> {
     pub(crate) preserve_fds: u32,
     /// What was opened before the container's namespaces were entered.
     pub(crate) own: Own,
+    /// Whether the kernel ends the program when the creator has ended.
+    pub(crate) dies_with_creator: bool,
 }
 
 /// What a process must open before it enters the container's namespaces: afterwards `/proc` is the container's.
@@ -65,6 +68,7 @@ pub(crate) fn enter(init: &Init<'_>, terminal: Option<OwnedFd>, own: Own) -> Fai
         terminal,
         preserve_fds: init.preserve_fds,
         own,
+        dies_with_creator: init.dies_with_creator,
     };
     become_program(&entrance, || pass_gate(init)).unwrap_or_else(|failure| failure)
 }
@@ -100,8 +104,11 @@ pub(crate) fn become_program(
     // Looked up before the gate, so that a missing program is an error of `create` and not of the container.
     let program = find_program(plan)?;
     let files = connect(entrance)?;
+    tie_to_creator(entrance)?;
     gate()?;
     apply_all(entrance, after)?;
+    // A change of user or capabilities has loosened the tie (prctl(2)).
+    tie_to_creator(entrance)?;
     prepare_exec(entrance, files)?;
     record_all(entrance, filter);
     entrance.recorder.record(&plan.exec_step());
@@ -112,6 +119,14 @@ pub(crate) fn become_program(
         processes::execve(&program, &plan.arguments, &plan.environment)
     };
     Ok(exec_failure(&program, &error))
+}
+
+/// Asks the kernel to end this process with its creator. One that has ended before that is noticed at the gate.
+fn tie_to_creator(entrance: &Entrance<'_>) -> Result<(), Failure> {
+    if !entrance.dies_with_creator {
+        return Ok(());
+    }
+    processes::die_with_parent(SIGKILL).map_err(|error| Failure::new("tie the container to its monitor", &error))
 }
 
 fn apply_all(entrance: &Entrance<'_>, steps: &[ProcessStep]) -> Result<(), Failure> {

@@ -177,6 +177,7 @@ impl Case {
             bundle: &self.bundle.path,
             stdio,
             gate: StartGate::Caller,
+            dies_with_creator: false,
             preserve_fds: self.preserve_fds,
             recorder: &recorder,
         };
