@@ -30,6 +30,7 @@ fn main() -> ExitCode {
     match face {
         Face::Init => runtime::reaper::main(&c_strings(rest)),
         Face::Monitor => engine::monitor::main(rest.iter().cloned()),
+        Face::Probe => engine::monitor::probe::main(rest.iter().cloned()),
         Face::Restart => engine::monitor::again::main(rest.iter().cloned()),
         Face::Runtime(name) => runtime_cli::main(name, rest),
         Face::Founding => founding::main(rest),

@@ -12,6 +12,8 @@ pub(crate) enum Face {
     Monitor,
     /// The process that starts a container again and becomes its monitor: started by ourselves, never typed.
     Restart,
+    /// The process that checks a container's health once: started by its monitor, never typed.
+    Probe,
     /// The first process of a container that asked for a small init: our own binary, executed inside.
     Init,
     /// The OCI runtime command line, under the name it was called by.
@@ -29,6 +31,7 @@ impl Face {
     pub(crate) fn program(self) -> &'static str {
         match self {
             Self::Monitor => "conductor monitor",
+            Self::Probe => "conductor monitor-probe",
             Self::Restart => "conductor monitor-again",
             Self::Init => "conductor-init",
             Self::Runtime(name) | Self::Docker(name) => name,
@@ -51,6 +54,7 @@ pub(crate) fn choose(words: &[OsString]) -> (Face, usize) {
         _ => match words.get(1).map(|word| word.as_bytes()) {
             Some(b"monitor") => (Face::Monitor, 2),
             Some(word) if word == engine::monitor::again::FACE.as_bytes() => (Face::Restart, 2),
+            Some(word) if word == engine::monitor::probe::FACE.as_bytes() => (Face::Probe, 2),
             Some(b"runtime") => (Face::Runtime("conductor runtime"), 2),
             _ => (Face::Conductor, 1),
         },

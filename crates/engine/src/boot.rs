@@ -106,6 +106,7 @@ mod tests {
             image_id: oci::Digest::of(b"image"),
             args: Vec::new(),
             anonymous_volumes: Vec::new(),
+            health: None,
             request: CreateRequest { restart, remove_on_exit, ..CreateRequest::default() },
         }
     }

@@ -107,7 +107,11 @@ pub(crate) fn follow(layout: &Layout, id: &ContainerId) -> Result<Option<OwnedFd
 /// Waits for the log to grow; tells whether the container goes on.
 pub(crate) fn wait_for_news(socket: &OwnedFd) -> Result<bool, Error> {
     let mut frame = [0; 64];
-    let (length, _) = sys::socket::receive(socket, &mut frame).doing(|| "follow the log")?;
+    let length = match sys::socket::receive(socket, &mut frame) {
+        Ok((length, _)) => length,
+        Err(error) if error.errno() == Errno::CONNRESET => 0,
+        Err(error) => return Err(error).doing(|| "follow the log"),
+    };
     Ok(matches!(ToClient::decode(&frame[..length]), Some(ToClient::News)))
 }
 
@@ -115,7 +119,12 @@ pub(crate) fn wait_for_news(socket: &OwnedFd) -> Result<bool, Error> {
 pub(crate) fn wait_for_end(socket: &OwnedFd) -> Result<Option<u8>, Error> {
     let mut frame = [0; FRAME];
     loop {
-        let (length, _) = sys::socket::receive(socket, &mut frame).doing(|| "wait for the container")?;
+        let length = match sys::socket::receive(socket, &mut frame) {
+            Ok((length, _)) => length,
+            // It went before it had read all that we said.
+            Err(error) if error.errno() == Errno::CONNRESET => return Ok(None),
+            Err(error) => return Err(error).doing(|| "wait for the container"),
+        };
         match ToClient::decode(&frame[..length]) {
             Some(ToClient::Exited { code }) => return Ok(Some(code)),
             None if length == 0 => return Ok(None),

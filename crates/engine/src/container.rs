@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use oci::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::{ContainerId, ContainerName, CreateRequest};
+use crate::{ContainerId, ContainerName, CreateRequest, Health, HealthCheck};
 
 /// A container's record.
 ///
@@ -44,6 +44,9 @@ pub struct Container {
     /// Names of the volumes that were made for this container alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub anonymous_volumes: Vec<ContainerName>,
+    /// How its health is checked, from request and image together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthCheck>,
     /// What was asked for.
     pub request: CreateRequest,
 }
@@ -66,6 +69,9 @@ pub struct State {
     pub error: String,
     /// How many times its policy has started it again.
     pub restarts: u32,
+    /// How its health was found, where it is checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// When it was started last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,

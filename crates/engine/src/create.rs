@@ -9,12 +9,14 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use oci::image::Config;
+use serde::Deserialize;
 use store::Image;
 use sys::Calling;
 use sys::file::Durability;
 use trace::{Explain, Step, quote};
 
 use crate::error::Doing;
+use crate::health::{self, HealthCheck, ImageHealth};
 use crate::layout::Layout;
 use crate::ledger::{self, Claim};
 use crate::names;
@@ -48,8 +50,9 @@ impl Engine {
         let image = self.image(&request.image)?;
         let id = ContainerId::from_bytes(random()?);
         let (anonymous_volumes, args) = complete(&mut request, image.config.config().as_ref())?;
+        let health = health::plan_check(&request.health, self.health_of_image(&image)?.as_ref())?;
         let claim = self.claim_new(&id)?;
-        let made = self.record(id.clone(), request, &image, args, anonymous_volumes);
+        let made = self.record(id.clone(), request, &image, args, anonymous_volumes, health);
         if made.is_err() {
             // The failure that matters is the one that is returned.
             let _ = remove::remove_files(self.layout(), &id, None, &[]);
@@ -61,6 +64,22 @@ impl Engine {
     /// Finds an image by its name or id, the one that is carried in the binary included.
     pub(crate) fn image(&self, asked: &str) -> Result<Image, Error> {
         Ok(image::resolve(self.store(), asked, self.recorder())?)
+    }
+
+    /// Reads the health check of an image: Docker has added it to the configuration, the specification does not know it.
+    fn health_of_image(&self, image: &Image) -> Result<Option<ImageHealth>, Error> {
+        #[derive(Deserialize)]
+        struct Document {
+            config: Option<Fields>,
+        }
+        #[derive(Deserialize)]
+        struct Fields {
+            #[serde(rename = "Healthcheck")]
+            health: Option<ImageHealth>,
+        }
+        let bytes = self.store().images().document(&image.id)?;
+        let document: Document = serde_json::from_slice(&bytes).doing(|| "read the image's configuration")?;
+        Ok(document.config.and_then(|config| config.health))
     }
 
     fn claim_new(&self, id: &ContainerId) -> Result<Claim, Error> {
@@ -75,11 +94,20 @@ impl Engine {
         image: &Image,
         args: Vec<String>,
         anonymous_volumes: Vec<ContainerName>,
+        health: Option<HealthCheck>,
     ) -> Result<Container, Error> {
         let layout = self.layout();
         let name = self.reserve_name(&id, request.name.as_ref())?;
-        let container =
-            Container { id, name, created: Timestamp::now(), image_id: image.id, args, anonymous_volumes, request };
+        let container = Container {
+            id,
+            name,
+            created: Timestamp::now(),
+            image_id: image.id,
+            args,
+            anonymous_volumes,
+            health,
+            request,
+        };
         self.recorder().record(&CreateStep::Record(layout, &container));
         let directory = layout.container(&container.id);
         ledger::create_directory(&directory).doing(|| "make the container's directory")?;
@@ -214,7 +242,8 @@ pub(crate) fn imagine(mut request: CreateRequest, image: &Image) -> Result<Conta
         None => name::invent(random()?),
     };
     let id = ContainerId::from_bytes(random()?);
-    Ok(Container { id, name, created: Timestamp::now(), image_id: image.id, args, anonymous_volumes, request })
+    let created = Timestamp::now();
+    Ok(Container { id, name, created, image_id: image.id, args, anonymous_volumes, health: None, request })
 }
 
 /// Reads the seccomp profile that a request names.

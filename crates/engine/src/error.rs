@@ -1,7 +1,7 @@
 //! Why a verb of the engine failed, in the user's words, with the exit code that scripts expect.
 
 use crate::spec::SpecError;
-use crate::{ContainerId, ContainerName, MountError, ResourcesError};
+use crate::{ContainerId, ContainerName, HealthError, MountError, ResourcesError};
 
 /// Why the engine could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +62,17 @@ pub enum Error {
     /// A request that no container can be made of.
     #[error(transparent)]
     Spec(SpecError),
+    /// A health check that cannot be carried out.
+    #[error(transparent)]
+    Health(#[from] HealthError),
+    /// A container that must run first does not, or not well enough.
+    #[error("the required container {name} {why}")]
+    Requirement {
+        /// The required container.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The image could not be found.
     #[error(transparent)]
     Store(#[from] store::StoreError),

@@ -27,10 +27,10 @@ use crate::{AttachOptions, AttachOutcome, Container, Engine, Error, ExecRequest,
 
 /// Our ends of a process's streams.
 #[derive(Debug, Default)]
-struct Streams {
+pub(crate) struct Streams {
     stdin: Option<OwnedFd>,
-    stdout: Option<OwnedFd>,
-    stderr: Option<OwnedFd>,
+    pub(crate) stdout: Option<OwnedFd>,
+    pub(crate) stderr: Option<OwnedFd>,
 }
 
 impl Engine {
@@ -40,6 +40,27 @@ impl Engine {
         if request.tty && request.stdin && !request.detach && !sys::pty::is_terminal(std::io::stdin()) {
             return Err(Error::NotATerminal);
         }
+        let attach = AttachOptions { stdin: request.stdin, ..AttachOptions::default() };
+        // Taken before the process runs, so that none is lost.
+        let signals = if request.detach { None } else { client::take_signals(&attach, request.tty)? };
+        let doing = || format!("run a command in container {}", container.name);
+        let (started, ours) = self.start_in(container, request)?;
+        if request.detach {
+            return Ok(AttachOutcome::Detached);
+        }
+        let ours = match &started.terminal {
+            Some(terminal) => Streams::of_terminal(terminal, request.stdin).doing(doing)?,
+            None => ours,
+        };
+        Relay::new(request, &started, ours, signals)?.run()
+    }
+
+    /// Starts a command in a running container; returns it with our ends of its streams.
+    pub(crate) fn start_in(
+        &self,
+        container: &Container,
+        request: &ExecRequest,
+    ) -> Result<(runtime::Process, Streams), Error> {
         let (pid, pidfd) = self.first_process(container)?;
         let doing = || format!("run a command in container {}", container.name);
         let spec: Spec = records::read(&self.layout().config(&container.id))?
@@ -50,8 +71,6 @@ impl Engine {
         let path: CgroupPath = Layout::cgroup(&container.id).parse().doing(doing)?;
         let entry = Cgroup::open(&path, &hierarchies).entry().doing(doing)?;
         let (theirs, ours) = open_streams(request).doing(doing)?;
-        let attach = AttachOptions { stdin: request.stdin, ..AttachOptions::default() };
-        let signals = if request.detach { None } else { client::take_signals(&attach, request.tty)? };
         let state = runtime::State {
             oci_version: runtime::SPEC_VERSION.to_owned(),
             id: container.id.to_string(),
@@ -72,15 +91,7 @@ impl Engine {
             recorder: self.recorder(),
         };
         let started = runtime::exec(&options).map_err(|error| start_error(container, error))?;
-        drop(theirs);
-        if request.detach {
-            return Ok(AttachOutcome::Detached);
-        }
-        let ours = match &started.terminal {
-            Some(terminal) => Streams::of_terminal(terminal, request.stdin).doing(doing)?,
-            None => ours,
-        };
-        Relay::new(request, &started, ours, signals)?.run()
+        Ok((started, ours))
     }
 
     /// Finds the first process of a running container, and makes sure that it is the one.

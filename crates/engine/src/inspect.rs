@@ -10,7 +10,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::layout::Layout;
-use crate::{Container, Engine, Error, MountPoint, MountSource, Resources, State, Status, create, spec};
+use crate::{
+    Container, Engine, Error, Health, HealthCheck, ImageHealth, MountPoint, MountSource, Resources, State, Status,
+    create, spec,
+};
 
 /// A container in Docker's JSON.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -55,6 +58,8 @@ pub struct StateView {
     pub error: String,
     pub started_at: String,
     pub finished_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
 }
 
 /// What was asked of the host.
@@ -149,6 +154,8 @@ pub struct Config {
     pub entrypoint: Option<Vec<String>>,
     pub labels: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<ImageHealth>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_timeout: Option<u32>,
@@ -226,6 +233,7 @@ fn view_state(state: &State) -> StateView {
         error: state.error.clone(),
         started_at: time(state.started_at),
         finished_at: time(state.finished_at),
+        health: state.health.clone(),
     }
 }
 
@@ -343,6 +351,7 @@ fn view_config(container: &Container, image: Option<&oci::image::Config>) -> Con
         working_dir: text(&request.workdir, image.map(oci::image::Config::working_dir)),
         entrypoint,
         labels: labels(request, image),
+        healthcheck: container.health.as_ref().map(HealthCheck::view),
         stop_signal: request.stop_signal.map(|signal| signal.to_string()),
         stop_timeout: request.stop_timeout,
     }
@@ -370,6 +379,7 @@ mod tests {
             image_id: oci::Digest::of(b"image"),
             args: vec!["true".into(), "x".into()],
             anonymous_volumes: Vec::new(),
+            health: None,
             request,
         };
         let layout = Layout::new("/root".into(), "/state".into());

@@ -97,6 +97,11 @@ impl Layout {
         self.run(id).join(STOPPING)
     }
 
+    /// What is on record of the run's health.
+    pub(crate) fn health(&self, id: &ContainerId) -> PathBuf {
+        self.run(id).join(HEALTH)
+    }
+
     /// A link into the running container's root.
     pub(crate) fn rootfs(&self, id: &ContainerId) -> PathBuf {
         self.run(id).join("rootfs")
@@ -110,6 +115,9 @@ impl Layout {
 
 /// The name of the mark that a run's end was asked for.
 pub(crate) const STOPPING: &str = "stopping";
+
+/// The name of the record of a run's health.
+pub(crate) const HEALTH: &str = "health.json";
 
 /// The socket's name in a run's directory.
 pub(crate) const SOCKET: &str = "monitor.sock";

@@ -17,6 +17,7 @@ mod error;
 mod exec;
 mod explain;
 mod files;
+mod health;
 mod inspect;
 mod layout;
 mod ledger;
@@ -29,6 +30,7 @@ mod names;
 mod records;
 mod remove;
 mod request;
+mod requires;
 mod resources;
 mod restart;
 mod script;
@@ -44,6 +46,10 @@ pub use boot::{BootOutcome, Booted};
 pub use container::{Container, MountPoint, State, Status, Summary};
 pub use engine::{AttachOutcome, Engine, ExecRequest, LogsRequest, RemoveOptions, RunOutcome, StartMode, StopOptions};
 pub use error::{Cause, Chain, Error};
+pub use health::{
+    Health, HealthCheck, HealthError, HealthOnFailure, HealthOnFailureError, HealthRequest, HealthStatus, ImageHealth,
+    Probe,
+};
 pub use inspect::{
     Config, GraphDriver, HostConfig, Inspection, LogConfig, NetworkSettings, RestartPolicyView, StateView, UlimitView,
 };
@@ -53,6 +59,7 @@ pub use request::{
     CreateRequest, LogDriver, LogOptionError, LogOptions, NetworkMode, NetworkModeError, Seccomp, Security,
     SecurityError,
 };
+pub use requires::{Requirement, RequirementError, WaitCondition, WaitConditionError};
 pub use resources::{
     Cpus, DEFAULT_PIDS, DEFAULT_SHM, LEAST_MEMORY, Resources, ResourcesError, Ulimit, parse_cpus, parse_size,
 };

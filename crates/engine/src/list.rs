@@ -61,7 +61,11 @@ impl Engine {
             Err(error) => self.ask_monitor(id, &error),
         };
         // The monitor keeps the process ID from being used again, so the one that answers is the container's.
-        run.filter(|run: &Run| run.pause.is_some() || is_alive(run.pid))
+        let mut run = run.filter(|run: &Run| run.pause.is_some() || is_alive(run.pid))?;
+        if run.has_health {
+            run.health = records::read(&self.layout().health(id)).unwrap_or_default();
+        }
+        Some(run)
     }
 
     /// Asks the monitor which process is the container's, where the file that says so is damaged, and mends the file.

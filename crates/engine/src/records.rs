@@ -13,6 +13,7 @@ use sys::Calling;
 use sys::file::{Durability, replace};
 
 use crate::error::Doing;
+use crate::health::Health;
 use crate::layout::Layout;
 use crate::names;
 use crate::{Container, ContainerId, ContainerName, Error, State, Status, Summary};
@@ -31,6 +32,12 @@ pub(crate) struct Run {
     /// How many times the policy has started it again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) restarts: u32,
+    /// Its health is checked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) has_health: bool,
+    /// How its health was found; kept in a file of its own.
+    #[serde(skip)]
+    pub(crate) health: Option<Health>,
     /// Its command has ended, so and then, and is about to be started again; there is no process meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) pause: Option<Pause>,
@@ -58,6 +65,8 @@ pub(crate) struct Exit {
     pub(crate) stopped: bool,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) restarts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) health: Option<Health>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) error: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,6 +79,8 @@ impl Run {
         Self {
             pid,
             restarts: 0,
+            has_health: container.health.is_some(),
+            health: None,
             pause: None,
             started_at,
             name: container.name.clone(),
@@ -94,6 +105,7 @@ impl Run {
         State {
             status: Status::Running,
             restarts: self.restarts,
+            health: self.health.clone(),
             pid: i32::try_from(self.pid).ok(),
             started_at: Some(self.started_at),
             ..State::default()
@@ -115,6 +127,7 @@ impl Exit {
             oom_killed: false,
             stopped: false,
             restarts: 0,
+            health: None,
             error: error.to_owned(),
             started_at,
             finished_at,
@@ -124,7 +137,7 @@ impl Exit {
     /// A run that came to nothing.
     pub(crate) fn failed(exit_code: u8, error: String) -> Self {
         let finished_at = Timestamp::now();
-        Self { exit_code, oom_killed: false, stopped: false, restarts: 0, error, started_at: None, finished_at }
+        Self { exit_code, ..Self::unseen(&error, None, finished_at) }
     }
 
     pub(crate) fn state(&self) -> State {
@@ -134,6 +147,7 @@ impl Exit {
             exit_code: i32::from(self.exit_code),
             oom_killed: self.oom_killed,
             restarts: self.restarts,
+            health: self.health.clone(),
             error: self.error.clone(),
             started_at: self.started_at,
             finished_at: Some(self.finished_at),

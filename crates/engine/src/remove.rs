@@ -8,7 +8,7 @@ use trace::{Explain, Step, quote};
 
 use crate::client;
 use crate::error::Doing;
-use crate::layout::{Layout, SOCKET, STOPPING};
+use crate::layout::{HEALTH, Layout, SOCKET, STOPPING};
 use crate::ledger::{self, Owner};
 use crate::names;
 use crate::stop;
@@ -21,10 +21,11 @@ impl Engine {
         self.sweep()?;
         let layout = self.layout();
         if ledger::owner(layout, &container.id)? == Owner::Living {
-            if !options.force {
-                return Err(Error::Running(container.name.to_string()));
+            match options.force {
+                true => self.end(container, Signal::KILL)?,
+                false if self.is_running(container)? => return Err(Error::Running(container.name.to_string())),
+                false => self.await_close(container)?,
             }
-            self.end(container, Signal::KILL)?;
         }
         // From here on nobody can start it.
         let Some(claim) = ledger::claim(layout, &container.id, self.recorder())? else {
@@ -90,8 +91,19 @@ pub(crate) fn remove_files(
     remove_tree(&layout.container(id)).doing(|| format!("remove the files of container {}", id.short()))
 }
 
-const RUN_FILES: [&str; 10] =
-    ["state.json", "config.json", "exit.json", "rootfs", STOPPING, SOCKET, "hostname", "hosts", "resolv.conf", "lock"];
+const RUN_FILES: [&str; 11] = [
+    "state.json",
+    "config.json",
+    "exit.json",
+    HEALTH,
+    "rootfs",
+    STOPPING,
+    SOCKET,
+    "hostname",
+    "hosts",
+    "resolv.conf",
+    "lock",
+];
 
 /// Removes a run's directory, the lock last: while it is there, what remains can be found.
 pub(crate) fn remove_run(layout: &Layout, id: &ContainerId) -> Result<(), Error> {

@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContainerName, MountRequest, Resources, RestartPolicy, Signal};
+use crate::{ContainerName, HealthRequest, MountRequest, Requirement, Resources, RestartPolicy, Signal};
 
 /// A container as it was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -77,6 +77,11 @@ pub struct CreateRequest {
     pub stdin_once: bool,
     /// Removes the container when it has exited.
     pub remove_on_exit: bool,
+    /// What `--health-*` said.
+    pub health: HealthRequest,
+    /// Containers that must run first, and healthy where that is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<Requirement>,
     /// When the container is started again after it has ended.
     pub restart: RestartPolicy,
     /// The signal that asks the command to stop; the image's, or SIGTERM, where none is given.

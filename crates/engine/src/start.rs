@@ -27,7 +27,7 @@ use crate::layout::Layout;
 use crate::ledger::{self, Claim};
 use crate::monitor::begin::{Beginning, fork_monitor};
 use crate::monitor::order::Restart;
-use crate::records::Exit;
+use crate::records::{Exit, Run};
 use crate::spec::{self, Place, Wanted};
 use crate::wire::Wishes;
 use crate::{
@@ -50,6 +50,7 @@ impl Engine {
     pub fn run(&self, request: CreateRequest, mode: StartMode) -> Result<RunOutcome, Error> {
         check_terminal(request.tty, &mode)?;
         self.sweep()?;
+        self.meet_requirements(&request.requires, &mut Vec::new())?;
         let Creation { container, image, claim } = self.create_claimed(request)?;
         let (attached, warnings) = self.launch(&container, &image, claim, &mode)?;
         Ok(RunOutcome { container, warnings, attached })
@@ -59,9 +60,21 @@ impl Engine {
     pub fn start(&self, container: &Container, mode: StartMode) -> Result<Option<AttachOutcome>, Error> {
         check_terminal(container.request.tty, &mode)?;
         self.sweep()?;
+        self.meet_requirements(&container.request.requires, &mut vec![container.id.to_string()])?;
+        self.start_alone(container, mode)
+    }
+
+    /// Starts a container, whatever it requires.
+    pub(crate) fn start_alone(&self, container: &Container, mode: StartMode) -> Result<Option<AttachOutcome>, Error> {
         let image = self.store().images().load(&container.image_id)?;
-        let Some(claim) = ledger::claim(self.layout(), &container.id, self.recorder())? else {
-            return Err(Error::AlreadyRunning(container.name.to_string()));
+        let already = || Error::AlreadyRunning(container.name.to_string());
+        let claim = match ledger::claim(self.layout(), &container.id, self.recorder())? {
+            Some(claim) => claim,
+            None if self.is_running(container)? => return Err(already()),
+            None => {
+                self.await_close(container)?;
+                ledger::claim(self.layout(), &container.id, self.recorder())?.ok_or_else(already)?
+            }
         };
         let (attached, warnings) = self.launch(container, &image, claim, &mode)?;
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -273,7 +286,9 @@ impl Engine {
                 remove::remove_files(layout, &container.id, Some(&container.name), &container.anonymous_volumes)?;
             } else {
                 let told = crate::error::Chain::write(&error).replace('\n', ": ");
-                let exit = Exit::failed(error.exit_code(), told);
+                let restarts = records::read::<Run>(&layout.run_state(&container.id)).ok().flatten();
+                let restarts = restarts.map_or(0, |run| run.restarts);
+                let exit = Exit { restarts, ..Exit::failed(error.exit_code(), told) };
                 records::write(&layout.exit(&container.id), &exit, Durability::Cached)?;
             }
             remove::remove_run(layout, &container.id)

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long a container is given to end where nothing is said, as in Docker.
-const GRACE: u32 = 10;
+pub(crate) const GRACE: u32 = 10;
 
 /// A container that is being stopped.
 #[derive(Debug)]
@@ -48,15 +48,18 @@ impl Engine {
         let Some(connection) = client::connect_to_owner(self.layout(), &container.id, Wishes::default())? else {
             return Ok(None);
         };
-        let signal = match options.signal.or(container.request.stop_signal) {
-            Some(signal) => signal,
-            None => self.stop_signal_of_image(container).unwrap_or(Signal::TERM),
-        };
+        let signal = options.signal.unwrap_or_else(|| self.stop_signal(container));
         let seconds = options.timeout.or(container.request.stop_timeout).unwrap_or(GRACE);
         let deadline = Instant::now().checked_add(Duration::from_secs(seconds.into()));
         let stopping = Stopping { container, connection, signal, deadline };
         self.signal(&stopping, signal)?;
         Ok(Some(stopping))
+    }
+
+    /// Returns the signal that asks a container to stop: its own, its image's, or SIGTERM.
+    pub(crate) fn stop_signal(&self, container: &Container) -> Signal {
+        let own = container.request.stop_signal;
+        own.or_else(|| self.stop_signal_of_image(container)).unwrap_or(Signal::TERM)
     }
 
     fn stop_signal_of_image(&self, container: &Container) -> Option<Signal> {
@@ -90,9 +93,14 @@ impl Engine {
                 let Some(stopping) = usize::try_from(event.token).ok().and_then(|at| waiting.get_mut(at)) else {
                     continue;
                 };
-                // The monitor says that all is cleared away, or it has died, and then the next sweep does it.
-                client::wait_for_end(&stopping.connection.socket)?;
+                // The monitor says that all is cleared away; or it has died, and then the next sweep does it; or it
+                // has handed the run on to the next one, which is asked again.
+                let told = client::wait_for_end(&stopping.connection.socket)?;
                 poller.remove(stopping.connection.socket.as_fd()).doing(doing)?;
+                if told.is_none() && self.reach_again(stopping)? {
+                    poller.add(&stopping.connection.socket, event.token, EventFlags::IN).doing(doing)?;
+                    continue;
+                }
                 stopping.deadline = None;
                 left -= 1;
             }
@@ -105,6 +113,17 @@ impl Engine {
         self.sweep()
     }
 
+    /// Asks the next monitor of a run, where there is one.
+    fn reach_again(&self, stopping: &mut Stopping<'_>) -> Result<bool, Error> {
+        let id = &stopping.container.id;
+        let Some(connection) = client::connect_to_owner(self.layout(), id, Wishes::default())? else {
+            return Ok(false);
+        };
+        stopping.connection = connection;
+        self.signal(stopping, stopping.signal)?;
+        Ok(true)
+    }
+
     /// Ends a container by a signal, and returns when all of its run is cleared away.
     pub(crate) fn end(&self, container: &Container, signal: Signal) -> Result<(), Error> {
         self.mark_stopping(container)?;
@@ -114,6 +133,19 @@ impl Engine {
         let mut stopping = Stopping { container, connection, signal, deadline: None };
         self.signal(&stopping, stopping.signal)?;
         self.wait_for_all(vec![&mut stopping])
+    }
+
+    /// Tells whether a container runs, or is about to run again.
+    pub(crate) fn is_running(&self, container: &Container) -> Result<bool, Error> {
+        Ok(matches!(self.state(container)?.status, Status::Running | Status::Restarting))
+    }
+
+    /// Waits until the run of a container whose command has ended is cleared away: its end can be seen a moment before.
+    pub(crate) fn await_close(&self, container: &Container) -> Result<(), Error> {
+        if let Some(connection) = client::connect_to_owner(self.layout(), &container.id, Wishes::default())? {
+            client::wait_for_end(&connection.socket)?;
+        }
+        self.sweep()
     }
 
     /// Sends a signal to a container's command.
@@ -159,7 +191,7 @@ impl Engine {
 
     fn connect(&self, container: &Container, wishes: Wishes) -> Result<Connection, Error> {
         let not_running = || Error::NotRunning(container.name.to_string());
-        if !matches!(self.state(container)?.status, Status::Running | Status::Restarting) {
+        if !self.is_running(container)? {
             return Err(not_running());
         }
         client::connect(self.layout(), &container.id, wishes)?.ok_or_else(not_running)

@@ -13,6 +13,7 @@ use engine::{
     Ulimit,
 };
 
+use super::health_args::HealthArgs;
 use crate::error::Failure;
 use crate::ui::time::parse_duration;
 
@@ -124,6 +125,11 @@ pub(crate) struct ContainerArgs {
     /// What the container sees of the network: none, host or container:NAME
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
     pub(crate) network: Option<String>,
+    #[command(flatten)]
+    health: HealthArgs,
+    /// Start this container first, and wait until it is healthy where that is asked for
+    #[arg(long, value_name = "NAME[:healthy]", value_delimiter = ',')]
+    requires: Vec<String>,
     /// When to start it again after it has ended: no, on-failure[:MAX-RETRIES], always, unless-stopped
     #[arg(long, value_name = "POLICY")]
     restart: Option<String>,
@@ -223,6 +229,8 @@ impl ContainerArgs {
             labels: labels(&self.label_file, &self.label, outside)?,
             sysctls: self.sysctl.iter().map(|pair| key_value("sysctl", pair)).collect::<Result<_, _>>()?,
             network: self.network.as_deref().map(network).transpose()?.unwrap_or_default(),
+            requires: self.requires.iter().map(|word| flag("requires", word.parse())).collect::<Result<_, _>>()?,
+            health: self.health.into_request()?,
             restart: flag("restart", self.restart.as_deref().unwrap_or_default().parse::<RestartPolicy>())?,
             stop_signal: self
                 .stop_signal

@@ -10,6 +10,7 @@ mod container_args;
 mod create;
 mod exec;
 mod explain;
+mod health_args;
 mod images;
 mod import;
 mod info;

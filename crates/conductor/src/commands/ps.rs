@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use engine::{State, Status, Summary};
+use engine::{HealthStatus, State, Status, Summary};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ pub(crate) struct PsArgs {
     /// Print in this form: table, json, or a template such as '{{.Names}}'
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
-    /// List those that fit: name=, id=, status=, label=, exited=, ancestor=
+    /// List those that fit: name=, id=, status=, health=, label=, exited=, ancestor=
     #[arg(short, long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
 }
@@ -134,7 +134,11 @@ pub(crate) fn status(state: &State, now: Timestamp) -> String {
     let lasted = |from: Option<Timestamp>| human_duration(from.map_or_else(Default::default, |from| since(now, from)));
     match state.status {
         Status::Created => "Created".to_owned(),
-        Status::Running => format!("Up {}", lasted(state.started_at)),
+        Status::Running => match state.health.as_ref().map(|health| health.status) {
+            None => format!("Up {}", lasted(state.started_at)),
+            Some(HealthStatus::Starting) => format!("Up {} (health: starting)", lasted(state.started_at)),
+            Some(health) => format!("Up {} ({})", lasted(state.started_at), health.as_str()),
+        },
         Status::Exited => format!("Exited ({}) {} ago", state.exit_code, lasted(state.finished_at)),
         Status::Restarting => format!("Restarting ({}) {} ago", state.exit_code, lasted(state.finished_at)),
         Status::Dead => "Dead".to_owned(),
@@ -163,6 +167,7 @@ enum Filter {
     Label(String, Option<String>),
     Exited(i32),
     Ancestor(String),
+    Health(String),
 }
 
 const STATUSES: [&str; 5] = ["created", "running", "restarting", "exited", "dead"];
@@ -183,7 +188,9 @@ impl Filter {
             },
             "exited" => Self::Exited(value.parse().map_err(|_| wrong("is no exit code"))?),
             "ancestor" => Self::Ancestor(value),
-            _ => return Err(wrong("has an unknown key: use name, id, status, label, exited or ancestor")),
+            "health" if ["none", "starting", "healthy", "unhealthy"].contains(&value.as_str()) => Self::Health(value),
+            "health" => return Err(wrong("is no health: use none, starting, healthy or unhealthy")),
+            _ => return Err(wrong("has an unknown key: use name, id, status, health, label, exited or ancestor")),
         })
     }
 
@@ -207,6 +214,9 @@ impl Filter {
             Self::Label(key, None) => container.labels.contains_key(key),
             Self::Label(key, Some(value)) => container.labels.get(key) == Some(value),
             Self::Exited(code) => container.state.status == Status::Exited && container.state.exit_code == *code,
+            Self::Health(health) => {
+                container.state.health.as_ref().map_or("none", |found| found.status.as_str()) == health
+            }
             Self::Ancestor(image) => {
                 container.image == *image || container.image.strip_suffix(":latest") == Some(image)
             }

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Args;
-use engine::{AttachOptions, AttachOutcome, CreateRequest, Engine, RunOutcome, StartMode};
+use engine::{AttachOptions, AttachOutcome, Container, CreateRequest, Engine, RunOutcome, StartMode};
 
 use super::container_args::{ContainerArgs, Here, ImageWords, Outside};
 use super::create::write_cidfile;
@@ -22,6 +22,9 @@ pub(crate) struct RunArgs {
     /// Run in the background and print the container's id
     #[arg(short, long)]
     detach: bool,
+    /// With --detach: return when the container is healthy, or fail when it is not
+    #[arg(long)]
+    wait: bool,
     #[command(flatten)]
     attach: AttachArgs,
     /// The image, and what runs: IMAGE [COMMAND] [ARG...], or IMAGE [NAME] -- COMMAND [ARG...]
@@ -61,7 +64,7 @@ impl Verb for RunArgs {
 }
 
 fn run(args: RunArgs, context: &Context) -> Outcome {
-    let cidfile = args.container.cidfile.clone();
+    let (cidfile, wait) = (args.container.cidfile.clone(), args.wait);
     let (request, mode) = args.into_request(context.face, &Here)?;
     let engine = context.starting_engine()?;
     check_terminal(&request, &mode)?;
@@ -71,8 +74,25 @@ fn run(args: RunArgs, context: &Context) -> Outcome {
     };
     outcome.warnings.iter().for_each(|warning| ui::warn(warning));
     match outcome.attached {
-        None => ui::print_line(outcome.container.id.as_str()).map(|()| ExitCode::SUCCESS),
+        None => {
+            ui::print_line(outcome.container.id.as_str())?;
+            if wait {
+                engine.await_health(&outcome.container).map_err(|error| unwell(&outcome.container, error))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         Some(attached) => Ok(exit_code(attached)),
+    }
+}
+
+/// The container runs on, or has ended: either way it is there to be looked at.
+fn unwell(container: &Container, error: engine::Error) -> Failure {
+    let hint = format!("see 'conductor logs {name}' and 'conductor inspect {name}'", name = container.name);
+    match error {
+        engine::Error::Requirement { name, why } => {
+            Failure::message(format!("container {name} {why}")).code(1).hint(hint)
+        }
+        error => Failure::from(error).code(1),
     }
 }
 
@@ -114,6 +134,9 @@ impl RunArgs {
     /// Turns the words into what they mean.
     pub(crate) fn into_request(self, face: Face, outside: &dyn Outside) -> Result<(CreateRequest, StartMode), Failure> {
         let words = ImageWords::sort(self.words, matches!(face, Face::Docker(_)));
+        if self.wait && !self.detach {
+            return Err(Failure::message("--wait is for containers in the background: add --detach"));
+        }
         if self.detach && !self.attach.attach.is_empty() {
             return Err(Failure::message("conflicting options: --attach and --detach"));
         }

@@ -80,7 +80,7 @@ fn a_crash_is_followed_by_a_restart_and_a_stop_is_not() {
     let shown = |format: &str| sandbox.conductor(["inspect", "-f", format, "eg"]).ok();
     let words = ["run", "-d", "--name", "eg", "--restart", "on-failure:5", IMAGE, "sh", "-c"];
     sandbox.conductor(words).arg("sleep 0.2; exit 9").run().success();
-    until("two restarts", || (shown("{{.RestartCount}}") >= "2".to_owned()).then_some(()));
+    until("two restarts", || (*shown("{{.RestartCount}}") >= *"2").then_some(()));
     assert_eq!(
         shown("{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}"),
         "on-failure 5"
@@ -150,5 +150,35 @@ fn a_new_binary_goes_on_with_the_containers_of_the_old_one() {
     call(&["stop", "-t", "0", "old"]);
     call(&["start", "old"]);
     call(&["rm", "-f", "old"]);
+    sandbox.assert_clean();
+}
+
+#[test]
+fn health_is_shown_waited_for_and_acted_on() {
+    let sandbox = busybox();
+    let check = ["--health-interval", "30ms", "--health-retries", "2", "--health-cmd"];
+    let run = |name: &str, command: &str, options: &[&str]| {
+        let words = ["run", "-d", "--name", name].into_iter().chain(check).chain([command]);
+        sandbox
+            .conductor(words)
+            .args(options)
+            .args([IMAGE, "sh", "-c", "sleep 0.2; touch /well; exec sleep 1000"])
+            .run()
+    };
+    run("eg", "test -e /well", &["--wait", "--health-start-period", "30s", "--health-start-interval", "30ms"])
+        .success();
+    sandbox.conductor(["ps"]).run().success().says("(healthy)");
+    assert_eq!(sandbox.conductor(["ps", "-q", "--filter", "health=unhealthy"]).ok(), "");
+    assert!(run("ill", "false", &["--wait"]).code(1).stderr.contains("container ill is unhealthy"));
+    sandbox.conductor(["ps", "--filter", "health=unhealthy"]).run().success().says("(unhealthy)");
+    assert_eq!(sandbox.conductor(["wait", "--condition", "unhealthy", "ill"]).ok(), "-1");
+    assert_eq!(sandbox.conductor(["inspect", "-f", "{{.State.Health.Status}}", "ill"]).ok(), "unhealthy");
+    run("killed", "false", &["--health-on-failure", "kill"]).success();
+    assert_eq!(sandbox.conductor(["wait", "killed"]).ok(), "137");
+    sandbox.conductor(["run", "--rm", "--requires", "eg:healthy", IMAGE, "true"]).run().success();
+    assert!(sandbox.conductor(["run", "--rm", "--wait", IMAGE, "true"]).fails(125).contains("add --detach"));
+    assert!(sandbox.conductor(["run", "--health-interval", "soon", IMAGE]).fails(125).contains("--health-interval"));
+    sandbox.conductor(["rm", "-f", "eg", "ill", "killed"]).run().success();
+    assert_eq!(sandbox.conductor(["wait", "--condition", "removed", "eg"]).ok(), "-1");
     sandbox.assert_clean();
 }

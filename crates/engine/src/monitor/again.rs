@@ -13,14 +13,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
-use sys::process::{self as processes, Fork};
+use sys::file::Durability;
+use sys::process as processes;
 use trace::Recorder;
 
-use super::begin::{Beginning, Failed, begin, detach_streams, execute, keep, ours};
+use super::begin::{Beginning, Failed, begin, execute, keep, ours, spawn_face};
 use super::order::Restart;
 use crate::layout::Layout;
 use crate::ledger::{self, Claim};
-use crate::{Container, ContainerId, Engine, Error, records};
+use crate::records::{self, Exit};
+use crate::{Container, ContainerId, Engine, Error, remove};
 
 /// The word that calls this face.
 pub const FACE: &str = "monitor-again";
@@ -54,10 +56,7 @@ impl Again {
 
     /// Starts the face beside the calling process, which goes on.
     pub(crate) fn spawn(&self) -> sys::Result<()> {
-        let Fork::Child = processes::clone_into(&[], None)? else { return Ok(()) };
-        let error = processes::new_session().and_then(|()| detach_streams()).err();
-        drop(error.unwrap_or_else(|| execute(FACE, self.id.short(), &self.text())));
-        processes::exit(1)
+        spawn_face(FACE, self.id.short(), &self.text()).map(drop)
     }
 
     fn text(&self) -> String {
@@ -72,6 +71,10 @@ impl Again {
         let Some((claim, listener)) = self.claim(&engine)? else {
             return Err(Error::AlreadyRunning(container.name.to_string()));
         };
+        if engine.layout().stopping(&self.id).exists() {
+            close_stopped(&engine, &self.id)?;
+            processes::exit(0);
+        }
         let begun = self.begin(&engine, &container, &claim, listener);
         begun.map_err(|(code, source)| {
             let name = container.name.to_string();
@@ -108,6 +111,15 @@ impl Again {
         };
         begin(&beginning, claim, None, listener)
     }
+}
+
+/// Ends a run whose end was asked for in the moment in which its monitor was replaced.
+fn close_stopped(engine: &Engine, id: &ContainerId) -> Result<(), Error> {
+    let path = engine.layout().exit(id);
+    if let Some(exit) = records::read::<Exit>(&path)? {
+        records::write(&path, &Exit { stopped: true, ..exit }, Durability::Cached)?;
+    }
+    remove::remove_run(engine.layout(), id)
 }
 
 /// Starts a container again; `arguments` are those after the face's word: whom, for people, and the order.

@@ -18,14 +18,17 @@ use sys::process::{self as processes, Fork};
 use sys::signal::{ALL_BUT_FAULTS, SignalFd};
 use sys::{Calling, socket};
 
+use super::health::HealthOrder;
 use super::order::{Descriptors, Order, Restart, trees};
 use crate::error::{Chain, Doing};
+use crate::health::Health;
 use crate::layout::SOCKET;
 use crate::ledger::Claim;
 use crate::records::{self, Run};
 use crate::start::{Prepared, log_of};
+use crate::stop::GRACE;
 use crate::wire::{ToClient, Wishes};
-use crate::{Container, Engine, Error, RestartPolicy};
+use crate::{Container, Engine, Error, HealthOnFailure, RestartPolicy};
 
 /// What the fork begins with.
 #[derive(Debug)]
@@ -115,6 +118,9 @@ pub(super) fn begin(
     let created = runtime::create(&prepared.plan, &options).map_err(theirs)?;
     let started_at = Timestamp::now();
     let state = Run { restarts: beginning.restart.restarts, ..Run::of(container, created.pid(), started_at) };
+    if container.health.is_some() {
+        records::write(&layout.health(&container.id), &Health::default(), Durability::Cached).map_err(ours)?;
+    }
     records::write(&layout.run_state(&container.id), &state, Durability::Cached).map_err(ours)?;
     let (process, cgroup) = created.start().map_err(theirs)?;
     let warnings: Vec<_> = cgroup.warnings().iter().map(ToString::to_string).collect();
@@ -170,6 +176,11 @@ fn null() -> sys::Result<File> {
     open.call(|| "open(\"/dev/null\", O_RDWR)")
 }
 
+fn is_ever_restarted(container: &Container) -> bool {
+    let unhealthy = container.health.as_ref().map(|check| check.on_failure);
+    container.request.restart != RestartPolicy::No || unhealthy == Some(HealthOnFailure::Restart)
+}
+
 fn order(
     beginning: &Beginning<'_>,
     started_at: Timestamp,
@@ -193,7 +204,12 @@ fn order(
         stdin_once: container.request.stdin_once,
         wishes: beginning.wishes.map(Wishes::bits),
         log: log_of(engine.layout(), container),
-        restart: (container.request.restart != RestartPolicy::No).then_some(beginning.restart),
+        restart: is_ever_restarted(container).then_some(beginning.restart),
+        health: container.health.clone().map(|check| HealthOrder {
+            check,
+            stop_signal: engine.stop_signal(container),
+            grace: container.request.stop_timeout.unwrap_or(GRACE),
+        }),
         chain: Some(beginning.chain),
         trees: trees(&prepared.hierarchies),
         fds: Descriptors {
@@ -220,7 +236,7 @@ fn become_monitor(order: &Order) -> Result<Infallible, Error> {
 }
 
 /// Leaves the caller's streams, and all that it or the preparing had open, behind the next exec.
-pub(super) fn detach_streams() -> sys::Result<()> {
+fn detach_streams() -> sys::Result<()> {
     let null = null()?;
     (0..3).try_for_each(|standard| processes::duplicate_to(&null, standard))?;
     processes::close_on_exec_from(3)
@@ -231,6 +247,19 @@ pub(super) fn execute(face: &str, name: &str, order: &str) -> sys::Error {
     let words: Result<Vec<_>, _> = ["conductor", face, name, order].map(CString::new).into_iter().collect();
     // JSON escapes zero bytes, and neither a face nor a name has any.
     processes::execve(c"/proc/self/exe", &words.unwrap_or_default(), &[])
+}
+
+/// Starts another face of the binary beside the calling process; returns its pidfd.
+pub(super) fn spawn_face(face: &str, name: &str, order: &str) -> sys::Result<OwnedFd> {
+    match processes::clone_into(&[], None)? {
+        Fork::Parent(child) => Ok(child.pidfd),
+        Fork::Child => {
+            if processes::new_session().and_then(|()| detach_streams()).is_ok() {
+                drop(execute(face, name, order));
+            }
+            processes::exit(125)
+        }
+    }
 }
 
 /// Lets a descriptor stay open over the next exec.

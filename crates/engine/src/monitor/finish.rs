@@ -13,14 +13,16 @@ use sys::process::ExitStatus;
 use super::again::Again;
 use super::order::{Restart, hierarchies};
 use super::{LISTENER, Monitor, code};
+use crate::health::Health;
 use crate::layout::Layout;
 use crate::records::{self, Exit, Pause, Run};
 use crate::restart::{Ended, plan_restart};
-use crate::{Error, remove};
+use crate::{Error, RestartPolicy, remove};
 
 impl Monitor {
     /// Ends the run, or hands it on to the next one.
     pub(super) fn finish(mut self, status: ExitStatus) -> sys::Result<()> {
+        self.end_probe();
         self.drain();
         let (oom_killed, cleared) = self.clear_cgroup();
         let exit = self.exit(code(status), oom_killed);
@@ -112,7 +114,8 @@ impl Monitor {
             restarts,
             waited: Duration::from_millis(waited),
         };
-        let wait = plan_restart(policy, &ended)?;
+        let unhealthy = self.health.as_ref().is_some_and(|health| health.restarts) && !exit.stopped;
+        let wait = plan_restart(if unhealthy { RestartPolicy::Always } else { policy }, &ended)?;
         Some(Restart { policy, restarts: restarts + 1, waited: wait.as_millis().try_into().unwrap_or(u64::MAX) })
     }
 
@@ -132,9 +135,14 @@ impl Monitor {
             stopped: self.order.restart.is_some() && self.is_stopping(),
             restarts: self.order.restart.map_or(0, |restart| restart.restarts),
             error: String::new(),
+            health: self.health.as_ref().and_then(|_| self.last_health()),
             started_at: Some(self.order.started_at),
             finished_at: Timestamp::now(),
         }
+    }
+
+    fn last_health(&self) -> Option<Health> {
+        records::read(&self.layout.health(&self.order.id)).unwrap_or_default()
     }
 
     fn record(&self, exit: &Exit) -> Result<(), Error> {

@@ -10,7 +10,9 @@ pub mod again;
 pub(crate) mod begin;
 mod clients;
 mod finish;
+mod health;
 pub(crate) mod order;
+pub mod probe;
 mod streams;
 
 use std::ffi::OsString;
@@ -26,6 +28,7 @@ use crate::layout::Layout;
 use crate::logs::writer::{LogWriter, Stream};
 use crate::wire::Wishes;
 use clients::Client;
+use health::HealthWatch;
 use order::{Descriptors, Order};
 use streams::{Input, Output};
 
@@ -35,7 +38,8 @@ const STDOUT: u64 = 1;
 const STDERR: u64 = 2;
 const STDIN: u64 = 3;
 const LISTENER: u64 = 4;
-const FIRST_CLIENT: u64 = 5;
+const PROBE: u64 = 5;
+const FIRST_CLIENT: u64 = 6;
 
 /// How long a container must live until its mount of the image is offered to others and the monitor makes itself small:
 /// those that only come and go are spared the work.
@@ -74,6 +78,7 @@ struct Monitor {
     clients: Vec<Client>,
     next_token: u64,
     log: LogWriter,
+    health: Option<HealthWatch>,
     /// Room for one frame, used again for each.
     buffer: Vec<u8>,
 }
@@ -87,6 +92,7 @@ impl Monitor {
         let mut monitor = Self {
             layout: Layout::new(order.root.clone(), order.state.clone()),
             log: LogWriter::new(order.log.clone()),
+            health: order.health.clone().map(HealthWatch::new),
             poller,
             process: fds.process,
             reaped: false,
@@ -111,7 +117,8 @@ impl Monitor {
     fn watch(mut self) -> sys::Result<()> {
         let (mut holder, mut settled) = (None, false);
         let status = loop {
-            let ready = self.poller.wait((!settled).then_some(SETTLED))?;
+            let patience = [(!settled).then_some(SETTLED), self.health_patience()];
+            let ready = self.poller.wait(patience.into_iter().flatten().min())?;
             if ready.is_empty() && !settled {
                 settled = true;
                 holder = self.settle();
@@ -124,9 +131,11 @@ impl Monitor {
                     STDERR => self.pump(Stream::Stderr),
                     STDIN => self.feed(),
                     LISTENER => self.welcome(),
+                    PROBE => self.take_probe(),
                     token => self.serve(token, event.flags),
                 }
             }
+            self.tend_health();
             if ended && let Some(status) = sys::process::peek(&self.process)? {
                 break status;
             }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use store::ChainId;
 
+use super::health::HealthOrder;
 use crate::logs::writer::LogFile;
 use crate::{ContainerId, ContainerName, RestartPolicy};
 
@@ -28,6 +29,9 @@ pub(crate) struct Order {
     /// What the client wants that started the container, where it stays.
     pub(crate) wishes: Option<u8>,
     pub(crate) log: Option<LogFile>,
+    /// How its health is checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) health: Option<HealthOrder>,
     /// Where the container is started again after its end: when, and what came before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) restart: Option<Restart>,

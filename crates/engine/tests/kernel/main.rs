@@ -9,6 +9,7 @@
 mod attached;
 mod bench;
 mod crash;
+mod health;
 mod inside;
 mod life;
 mod restarts;
@@ -66,6 +67,11 @@ const TESTS: &[Test] = tests! {
            a_dead_process_is_never_listed
            a_full_disk_stops_no_command_and_loses_no_end
            whatever_is_killed_at_any_moment_leaves_nothing;
+    health: health_follows_the_probes
+            a_probe_that_takes_too_long_has_failed_and_is_ended
+            failures_of_the_start_period_do_not_count
+            an_unhealthy_container_is_killed_stopped_or_restarted_as_asked_for
+            what_is_required_is_started_first_and_waited_for;
     restarts: a_failure_is_tried_again_as_often_as_the_policy_says
               a_success_is_no_failure
               what_always_runs_is_started_again_until_it_is_stopped
@@ -73,6 +79,7 @@ const TESTS: &[Test] = tests! {
               a_killed_command_and_an_oom_kill_are_failures
               a_killed_monitor_takes_its_container_with_it_and_the_policy_decides
               a_monitor_killed_in_the_pause_loses_nothing
+              a_stop_at_any_moment_of_a_restart_is_kept
               a_wait_is_answered_by_the_first_end
               after_a_reboot_runs_what_the_policies_ask_for;
     script: a_script_makes_the_same_container
@@ -88,6 +95,7 @@ fn main() -> ExitCode {
     match words.get(1).and_then(|word| word.to_str()) {
         Some("monitor") => engine::monitor::main(words.into_iter().skip(2)),
         Some(engine::monitor::again::FACE) => engine::monitor::again::main(words.into_iter().skip(2)),
+        Some(engine::monitor::probe::FACE) => engine::monitor::probe::main(words.into_iter().skip(2)),
         Some("verb") => {
             sys::process::ensure_sealed().unwrap();
             verbs::main(&words[2..].iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>())

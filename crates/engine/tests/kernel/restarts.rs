@@ -33,7 +33,8 @@ pub(crate) fn a_failure_is_tried_again_as_often_as_the_policy_says() {
     let state = until(&sandbox, "eg", Status::Exited, 2);
     assert_eq!(state.exit_code, 3);
     assert_eq!(sandbox.call(&["logs", "eg"]).ok(), "run\nrun\nrun\n");
-    assert_eq!(std::fs::read_dir(sandbox.state().join("containers")).unwrap().count(), 0);
+    let runs = || std::fs::read_dir(sandbox.state().join("containers")).unwrap().count();
+    testkit::until("its run to be cleared away", || (runs() == 0).then_some(()));
     Sandbox::assert_no_cgroup(&sandbox.find("eg").id);
     // What is started by hand counts from the beginning.
     sandbox.call(&["start", "eg"]).ok();
@@ -82,6 +83,8 @@ pub(crate) fn a_killed_command_and_an_oom_kill_are_failures() {
     sys::process::kill(pid, 9).unwrap();
     let again = until(&sandbox, "killed", Status::Running, 1).pid.unwrap().unsigned_abs();
     assert_ne!(again, pid);
+    let program = || std::fs::read(format!("/proc/{again}/cmdline")).unwrap_or_default();
+    testkit::until("the program to run again", || program().starts_with(b"sleep\0").then_some(()));
     sys::process::kill(again, 9).unwrap();
     assert_eq!(until(&sandbox, "killed", Status::Exited, 1).exit_code, 137);
     let script = "exec dd if=/dev/zero of=/dev/null bs=128M count=1";
@@ -124,6 +127,22 @@ pub(crate) fn a_monitor_killed_in_the_pause_loses_nothing() {
     sys::process::kill(pid.unwrap(), 9).unwrap();
     testkit::until("the next run", || (state(&sandbox, "eg").restarts >= 5).then_some(()));
     sandbox.call(&["rmf", "eg"]).ok();
+    sandbox.assert_empty();
+}
+
+pub(crate) fn a_stop_at_any_moment_of_a_restart_is_kept() {
+    let sandbox = Sandbox::new();
+    for round in 0..30_u64 {
+        let name = format!("eg{round}");
+        sandbox.start(&name, &["true"], json!({"restart": "always"}));
+        // Not to wait for something, but to strike at another moment in each round.
+        std::thread::sleep(std::time::Duration::from_micros(round * 8_500));
+        let verb = if round % 2 == 0 { "stop" } else { "rmf" };
+        sandbox.call(&[verb, &name]).ok();
+        assert_eq!(sandbox.call(&["ps"]).ok(), "", "round {round}");
+        assert_eq!(sandbox.call(&["ps-a"]).ok().lines().count(), usize::from(verb == "stop"), "round {round}");
+        sandbox.call(&["rmf", &name]).code();
+    }
     sandbox.assert_empty();
 }
 
