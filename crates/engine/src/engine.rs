@@ -10,6 +10,7 @@ use store::Store;
 use trace::Recorder;
 
 use crate::layout::Layout;
+use crate::ledger::Owner;
 use crate::{AttachOptions, Container, DetachKeys, Error, Signal, ledger};
 
 /// The engine over one root (data) and one state directory (what runs).
@@ -134,9 +135,18 @@ impl Engine {
         &self.recorder
     }
 
-    /// Settles what died with its owner: every verb does it, and so does a command that has nothing else to do.
+    /// Settles what died with its owner: every verb does it, and so does a command that has nothing else to do. Where all
+    /// runs were looked at within the last second that is left out: a verb settles its own container in any case.
     pub fn sweep(&self) -> Result<(), Error> {
-        ledger::sweep(&self.layout)
+        if ledger::was_just_swept(&self.layout) { Ok(()) } else { ledger::sweep(&self.layout) }
+    }
+
+    /// Settles the run of one container, if that has lost its owner.
+    pub(crate) fn settle(&self, container: &Container) -> Result<(), Error> {
+        if ledger::owner(&self.layout, &container.id)? == Owner::Dead {
+            ledger::settle_or_warn(&self.layout, &container.id);
+        }
+        Ok(())
     }
 
     pub(crate) fn layout(&self) -> &Layout {

@@ -76,6 +76,11 @@ impl Layout {
         self.state.join("containers")
     }
 
+    /// Its time tells when all runs were last looked at.
+    pub(crate) fn swept(&self) -> PathBuf {
+        self.state.join("swept")
+    }
+
     pub(crate) fn run(&self, id: &ContainerId) -> PathBuf {
         self.runs().join(id.as_str())
     }

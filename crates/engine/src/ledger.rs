@@ -10,7 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use cgroup::{Cgroup, CgroupPath, Hierarchies};
 use jiff::Timestamp;
@@ -138,7 +138,19 @@ pub(crate) fn sweep(layout: &Layout) -> Result<(), Error> {
             settle_or_warn(layout, &id);
         }
     }
+    // Without the mark the next command looks again, which costs time and nothing else.
+    let _ = File::create(layout.swept()).and_then(|mark| mark.set_modified(SystemTime::now()));
     Ok(())
+}
+
+/// How long a look at all runs is good for.
+const SWEPT: Duration = Duration::from_secs(1);
+
+/// Tells whether all runs were looked at a moment ago, so that commands in a row do not each look at all of them.
+pub(crate) fn was_just_swept(layout: &Layout) -> bool {
+    let Ok(modified) = std::fs::metadata(layout.swept()).and_then(|mark| mark.modified()) else { return false };
+    // A clock that was put back gives a time to come, which tells nothing.
+    modified.elapsed().is_ok_and(|age| age < SWEPT)
 }
 
 /// Settles a run, and tells where that fails.

@@ -47,7 +47,6 @@ impl Engine {
         if let Some(connection) = client::connect_to_owner(layout, id, Wishes::default())? {
             connection.signal(Signal::KILL.number()).doing(|| format!("kill container {}", id.short()))?;
             client::wait_for_end(&connection.socket)?;
-            self.sweep()?;
         }
         let Some(claim) = ledger::claim(layout, id, self.recorder())? else {
             return Err(Error::Running(id.short().to_owned()));

@@ -124,7 +124,6 @@ impl Engine {
             Some(outcome) => Ok(outcome),
             // The monitor was killed.
             None => {
-                self.sweep()?;
                 let code = self.state(container).map_or(137, |state| u8::try_from(state.exit_code).unwrap_or(137));
                 Ok(AttachOutcome::Exited(code))
             }

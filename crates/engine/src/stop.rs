@@ -44,6 +44,7 @@ impl Engine {
 
     fn begin_stop<'a>(&self, container: &'a Container, options: StopOptions) -> Result<Option<Stopping<'a>>, Error> {
         self.sweep()?;
+        self.settle(container)?;
         self.mark_stopping(container)?;
         let Some(connection) = client::connect_to_owner(self.layout(), &container.id, Wishes::default())? else {
             return Ok(None);
@@ -101,6 +102,9 @@ impl Engine {
                     poller.add(&stopping.connection.socket, event.token, EventFlags::IN).doing(doing)?;
                     continue;
                 }
+                if told.is_none() {
+                    self.settle(stopping.container)?;
+                }
                 stopping.deadline = None;
                 left -= 1;
             }
@@ -110,7 +114,7 @@ impl Engine {
                 self.signal(stopping, Signal::KILL)?;
             }
         }
-        self.sweep()
+        Ok(())
     }
 
     /// Asks the next monitor of a run, where there is one.
@@ -128,7 +132,7 @@ impl Engine {
     pub(crate) fn end(&self, container: &Container, signal: Signal) -> Result<(), Error> {
         self.mark_stopping(container)?;
         let Some(connection) = client::connect_to_owner(self.layout(), &container.id, Wishes::default())? else {
-            return self.sweep();
+            return self.settle(container);
         };
         let mut stopping = Stopping { container, connection, signal, deadline: None };
         self.signal(&stopping, stopping.signal)?;
@@ -145,7 +149,7 @@ impl Engine {
         if let Some(connection) = client::connect_to_owner(self.layout(), &container.id, Wishes::default())? {
             client::wait_for_end(&connection.socket)?;
         }
-        self.sweep()
+        self.settle(container)
     }
 
     /// Sends a signal to a container's command.
@@ -170,7 +174,7 @@ impl Engine {
             match client::wait_for_end(&connection.socket)? {
                 Some(code) => return Ok(code),
                 // Its monitor died, or was replaced by that of the next run: the wait goes on with that one.
-                None => self.sweep()?,
+                None => self.settle(container)?,
             }
         }
         let state = self.state(container)?;

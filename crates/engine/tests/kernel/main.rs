@@ -12,6 +12,7 @@ mod crash;
 mod health;
 mod inside;
 mod life;
+mod protocol;
 mod restarts;
 mod sandbox;
 mod script;
@@ -72,6 +73,8 @@ const TESTS: &[Test] = tests! {
             failures_of_the_start_period_do_not_count
             an_unhealthy_container_is_killed_stopped_or_restarted_as_asked_for
             what_is_required_is_started_first_and_waited_for;
+    protocol: a_command_of_version_1_is_understood
+              a_monitor_of_version_1_is_understood;
     restarts: a_failure_is_tried_again_as_often_as_the_policy_says
               a_success_is_no_failure
               what_always_runs_is_started_again_until_it_is_stopped
