@@ -29,6 +29,37 @@ pub fn busybox_tar(mut out: impl Write) {
     out.write_all(&archive.finish()).expect("a place for the archive");
 }
 
+/// Writes a root archive to `out`: busybox, programs of the host with the libraries they load, and what describes terminals.
+pub fn programs_tar(mut out: impl Write, programs: &[&str]) {
+    let mut archive = Archive::default();
+    for directory in ["dev", "etc", "proc", "root", "sys", "tmp", "var"] {
+        archive = archive.directory(directory, 0o755);
+    }
+    archive = archive.busybox("bin/busybox");
+    for name in applets().iter().filter(|name| *name != "bin/busybox" && !programs.contains(&&*format!("/{name}"))) {
+        archive = archive.link(name, "/bin/busybox");
+    }
+    let mut files: Vec<PathBuf> = programs.iter().map(PathBuf::from).collect();
+    files.extend(programs.iter().flat_map(|program| libraries(program)));
+    files.extend(["screen", "xterm"].map(|name| format!("/lib/terminfo/{}/{name}", &name[..1]).into()));
+    files.push("/usr/lib/locale/C.utf8/LC_CTYPE".into());
+    files.sort();
+    files.dedup();
+    for path in files {
+        let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        archive = archive.file(path.to_string_lossy().trim_start_matches('/'), 0o755, bytes);
+    }
+    let archive = archive.file("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\n");
+    out.write_all(&archive.finish()).expect("a place for the archive");
+}
+
+/// Lists the libraries that a program loads, as ldd(1) tells them.
+fn libraries(program: &str) -> Vec<PathBuf> {
+    let out = Command::new("ldd").arg(program).output().expect("ldd of libc-bin");
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect()
+}
+
 /// An archive, put together entry by entry.
 pub struct Archive(tar::Builder<Vec<u8>>);
 

@@ -9,15 +9,22 @@ use std::time::{Duration, Instant};
 use crate::PATIENCE;
 
 /// A pseudo-terminal on which a program runs, as the leader of a session of its own.
-#[derive(Debug)]
 pub struct Terminal {
     screen: File,
     child: Child,
+    /// What a person would see.
+    picture: vt100::Parser,
     /// All that was printed.
     printed: Vec<u8>,
     /// How much of it has been waited for.
     seen: usize,
     patience: Duration,
+}
+
+impl std::fmt::Debug for Terminal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Terminal").field("child", &self.child).finish_non_exhaustive()
+    }
 }
 
 impl Terminal {
@@ -40,7 +47,8 @@ impl Terminal {
         let end = || pair.slave.try_clone().expect("a copy of the terminal");
         session.env("TERM", "xterm").stdin(end()).stdout(end()).stderr(end());
         let child = session.spawn().expect("setsid(1) of util-linux");
-        Self { screen: pair.master.into(), child, printed: Vec::new(), seen: 0, patience: PATIENCE }
+        let picture = vt100::Parser::new(24, 80, 0);
+        Self { screen: pair.master.into(), child, picture, printed: Vec::new(), seen: 0, patience: PATIENCE }
     }
 
     /// Sets how long a wait may last, for what takes longer than [`PATIENCE`].
@@ -63,7 +71,23 @@ impl Terminal {
     /// Changes the window's size.
     pub fn resize(&mut self, rows: u16, columns: u16) -> &mut Self {
         sys::pty::set_size(&self.screen, rows, columns).expect("a window size");
+        self.picture.screen_mut().set_size(rows, columns);
         self
+    }
+
+    /// Waits until the picture on the screen fits: programs that fill it say nothing in order.
+    #[track_caller]
+    pub fn shows(&mut self, what: &str, fits: impl Fn(&str) -> bool) -> &mut Self {
+        let start = Instant::now();
+        loop {
+            let rows: Vec<_> = self.picture.screen().rows(0, u16::MAX).collect();
+            let picture = rows.iter().map(|row| row.trim_end()).collect::<Vec<_>>().join("\n");
+            if fits(&picture) {
+                return self;
+            }
+            let open = self.read();
+            assert!(open && start.elapsed() < self.patience, "the screen never showed {what}, but:\n{picture}");
+        }
     }
 
     /// Waits until this text is printed, after all that was waited for before; returns what came up to its end.
@@ -113,6 +137,7 @@ impl Terminal {
         // A terminal whose last program has gone answers EIO.
         let count = self.screen.read(&mut bytes).unwrap_or(0);
         self.printed.extend_from_slice(&bytes[..count]);
+        self.picture.process(&bytes[..count]);
         count > 0
     }
 }

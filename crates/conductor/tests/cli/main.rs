@@ -9,6 +9,7 @@ mod bad_input;
 mod exec;
 mod explain;
 mod founding;
+mod full_screen;
 mod images;
 mod limits;
 mod logs;
