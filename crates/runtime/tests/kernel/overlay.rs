@@ -70,10 +70,11 @@ fn tmpfs_with(name: &str) -> Lower {
 
 #[test]
 fn a_detached_mount_is_a_layer() {
-    let mut case = Case::sh("ls /from-a-mount /which");
+    let above = "[ \"$(stat -c %d:%i /)\" = \"$(stat -c %d:%i /..)\" ] && echo nothing above";
+    let mut case = Case::sh(&format!("ls /from-a-mount /which; {above}"));
     let lowers = [vec![tmpfs_with("/from-a-mount")], layers(&case, 1)].concat();
     case.root = Some(RootSource::Overlay(overlay(&case, lowers)));
-    case.run().says(&["/from-a-mount", "/which"]);
+    case.run().says(&["/from-a-mount", "/which", "nothing above"]);
 }
 
 #[test]
@@ -81,6 +82,9 @@ fn a_detached_mount_is_a_layer_in_one_option_too() {
     let case = Case::sh("true");
     let mount = mount_with(&overlay(&case, vec![tmpfs_with("/from-a-mount")]), Syntax::Joined).unwrap();
     sys::path::Root::from_fd(mount).resolve("/from-a-mount".as_ref()).unwrap();
+    // Over `/` it would be detached in place of the old root, which would stay within the container's reach.
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert_eq!(mounts.lines().filter(|line| line.split(' ').nth(4) == Some("/")).count(), 1, "{mounts}");
     if kernel_has("a layer an option", 6, 5) {
         let case = Case::sh("true");
         mount_with(&overlay(&case, vec![tmpfs_with("/x")]), Syntax::OneByOne).unwrap();
