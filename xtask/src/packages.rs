@@ -13,7 +13,7 @@ const NEEDS: &[(&str, &[&str])] = &[
         &["attr", "busybox-static", "erofs-utils", "gcc", "iproute2", "libc6-dev", "libseccomp-dev", "util-linux"],
     ),
     ("e2e", &["attr", "busybox-static", "crun", "debootstrap", "erofs-utils", "iproute2", "procps", "util-linux"]),
-    ("bench", &["busybox-static", "crun", "gcc", "libc6-dev"]),
+    ("bench", &["busybox-static", "crun", "gcc", "libc6-dev", "libseccomp-dev"]),
 ];
 
 /// Installs what `recipe` needs and this machine lacks.
