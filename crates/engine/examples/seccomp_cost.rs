@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release -p engine --example seccomp_cost` prints what it costs to make, write, read and compile the list.
 //! With a directory as its word it leaves there, in place of that, the filters that are made of one list: ours, and
-//! libseccomp's two (a tree, as runc asks for, and a chain, which is its default), each as the kernel takes it. `cargo xtask bench seccomp`
-//! times calls under them.
+//! libseccomp's two (a tree, as runc asks for, and a chain, which is its default), each as the kernel takes it. `cargo
+//! xtask bench seccomp` times calls under them.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement for people")]
 
