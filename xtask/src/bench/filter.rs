@@ -104,7 +104,9 @@ fn remark(call: &str, rounds: &[Round]) -> String {
     let least = |at: usize| medians(rounds, at).into_iter().fold(f64::INFINITY, f64::min);
     let least: Vec<_> = FILTERS.iter().enumerate().map(|(at, name)| format!("{name} {:.2}", least(at))).collect();
     let won = rounds.iter().filter(|round| round.ratio < 1.0).count();
-    format!("  {call}: least {} ns; adds less than the tree in {won} rounds of {}", least.join(", "), rounds.len())
+    let ratio = middle(&rounds.iter().map(|round| round.ratio).collect::<Vec<_>>());
+    let (least, all) = (least.join(", "), rounds.len());
+    format!("  {call}: least {least} ns; adds {ratio:.3} of what the tree adds, less in {won} rounds of {all}")
 }
 
 #[cfg(test)]
