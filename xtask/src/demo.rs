@@ -30,7 +30,7 @@ const WALK: &[(&str, &[&str])] = &[
 pub(crate) fn run(_: &[String]) -> Outcome {
     shell::need_root("the demo")?;
     packages::ensure("demo")?;
-    let conductor = shell::built("conductor", "conductor", "release")?;
+    let conductor = shell::built("conductor", "bin", "conductor", "release")?;
     let scratch = shell::target_directory()?.join("demo");
     let (root, state) = (scratch.join("root"), scratch.join("state"));
     for (what, words) in WALK {

@@ -4,7 +4,7 @@ use crate::{Outcome, shell};
 
 /// Writes man pages and completions, which the program makes from its own commands.
 pub(crate) fn man(_: &[String]) -> Outcome {
-    let conductor = shell::built("conductor", "conductor", "dev")?;
+    let conductor = shell::built("conductor", "bin", "conductor", "dev")?;
     let out = shell::target_directory()?.join("man");
     std::fs::create_dir_all(&out).map_err(|error| format!("cannot make {}: {error}", out.display()))?;
     let conductor = conductor.to_string_lossy().into_owned();

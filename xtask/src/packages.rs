@@ -10,10 +10,21 @@ const NEEDS: &[(&str, &[&str])] = &[
     ("check", &["codespell"]),
     (
         "kernel",
-        &["attr", "busybox-static", "erofs-utils", "gcc", "iproute2", "libc6-dev", "libseccomp-dev", "util-linux"],
+        &[
+            "attr",
+            "busybox-static",
+            "debootstrap",
+            "erofs-utils",
+            "gcc",
+            "iproute2",
+            "libarchive-tools",
+            "libc6-dev",
+            "libseccomp-dev",
+            "util-linux",
+        ],
     ),
     ("e2e", &["attr", "busybox-static", "crun", "debootstrap", "erofs-utils", "iproute2", "procps", "util-linux"]),
-    ("bench", &["busybox-static", "crun", "gcc", "libc6-dev"]),
+    ("bench", &["busybox-static", "crun", "gcc", "libc6-dev", "libseccomp-dev"]),
 ];
 
 /// Installs what `recipe` needs and this machine lacks.

@@ -80,18 +80,19 @@ pub(crate) fn listened(command: &mut Command, mut listen: impl FnMut(&str)) -> O
     if status.success() { Ok(()) } else { Err(format!("{told} ended with {status}")) }
 }
 
-/// Builds one program and returns where it is.
-pub(crate) fn built(package: &str, binary: &str, profile: &str) -> Outcome<PathBuf> {
-    let words = ["build", "--locked", "--package", package, "--bin", binary, "--profile", profile];
+/// Builds one program, a `bin` or an `example`, and returns where it is.
+pub(crate) fn built(package: &str, kind: &str, name: &str, profile: &str) -> Outcome<PathBuf> {
+    let option = format!("--{kind}");
+    let words = ["build", "--locked", "--package", package, &option, name, "--profile", profile];
     let mut command = cargo(words);
     println!("$ {}", told(&command));
     command.arg("--message-format=json-render-diagnostics");
     let messages = output(&mut command)?;
     let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     artifacts
-        .filter(|message| message["target"]["name"] == binary)
+        .filter(|message| message["target"]["name"] == name)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .ok_or_else(|| format!("cargo built no program {binary}"))
+        .ok_or_else(|| format!("cargo built no program {name}"))
 }
 
 /// Returns the directory that cargo builds into.

@@ -27,12 +27,15 @@ const INSIDE: &str = r#"set -euo pipefail
 # The host's tools, also when the root is the container's.
 exec 9</
 loader=$(readlink -f "$(ldd "$(type -P mount)" | grep -o '/[^ ]*ld[^ ]*\.so[^ ]*' | head -n 1)")
-libraries=/proc/self/fd/9$(dirname "$loader")
 host() { local tool=$1; shift; "/proc/self/fd/9$loader" --library-path "$libraries" "/proc/self/fd/9${tools[$tool]}" "$@"; }
 declare -A tools
 for tool in mount umount mkdir touch ln mknod chmod dirname prlimit env setpriv; do
   tools[$tool]=$(readlink -f "$(type -P "$tool")")
   eval "$tool() { host $tool \"\$@\"; }"
+done
+libraries=
+for directory in $(ldd "${tools[@]}" | grep -o '/[^ ]*/' | sort -u); do
+  libraries+=${libraries:+:}/proc/self/fd/9$(readlink -f "$directory")
 done
 mount() {
   case "$*" in *=recursive*) host mount "$@" 2>/dev/null || :;; esac

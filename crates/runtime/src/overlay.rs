@@ -25,47 +25,74 @@ pub enum Syntax {
 ///
 /// The calling process has a mount namespace of its own where a kernel before 6.5 is given many layers.
 pub fn mount(overlay: &Overlay) -> sys::Result<OwnedFd> {
-    let refused = match mount_with(overlay, Syntax::OneByOne) {
+    let mut attached = Attached::default();
+    let mounted = match mount_by(Syntax::OneByOne, overlay, &mut attached) {
         // What an older kernel says of an option that it does not know; a bad option of ours fails either way.
-        Err(error) if error.errno() == sys::Errno::INVAL => error,
-        done => return done,
+        Err(refused) if refused.errno() == sys::Errno::INVAL => mount_by(Syntax::Joined, overlay, &mut attached)
+            .map_err(|error| match error.errno() {
+                sys::Errno::INVAL => refused,
+                _ => error,
+            }),
+        done => done,
     };
-    mount_with(overlay, Syntax::Joined).map_err(|error| match error.errno() {
-        sys::Errno::INVAL => refused,
-        _ => error,
-    })
+    attached.detach()?;
+    mounted
 }
 
 /// Mounts an overlay with its layers named in one way.
 pub fn mount_with(overlay: &Overlay, syntax: Syntax) -> sys::Result<OwnedFd> {
+    let mut attached = Attached::default();
+    let mounted = mount_by(syntax, overlay, &mut attached);
+    attached.detach()?;
+    mounted
+}
+
+fn mount_by<'a>(syntax: Syntax, overlay: &'a Overlay, attached: &mut Attached<'a>) -> sys::Result<OwnedFd> {
     match syntax {
-        Syntax::OneByOne => mount_one_by_one(overlay),
-        Syntax::Joined => mount_joined(overlay),
+        Syntax::OneByOne => mount_one_by_one(overlay, attached),
+        Syntax::Joined => mount_joined(overlay, attached),
     }
 }
 
-fn mount_one_by_one(overlay: &Overlay) -> sys::Result<OwnedFd> {
+/// The layers that are part of this namespace for as long as the overlay is being made.
+///
+/// Before 6.13 a layer is a path, and a mount must be part of the namespace to have one. The overlay keeps a reference of
+/// its own, so they can go then, and they must: over `/` they would lie over the old root when the new one is pivoted
+/// to, be detached in its place, and leave the host's files below `/..` of the container.
+#[derive(Debug, Default)]
+struct Attached<'a>(Vec<&'a OwnedFd>);
+
+impl<'a> Attached<'a> {
+    fn attach(&mut self, layer: &'a OwnedFd) -> sys::Result<()> {
+        if self.0.iter().any(|known| known.as_raw_fd() == layer.as_raw_fd()) {
+            return Ok(());
+        }
+        mount::attach(layer, paths::open_host(Path::new("/"))?)?;
+        self.0.push(layer);
+        Ok(())
+    }
+
+    /// Detaches every layer, also after one has failed.
+    fn detach(self) -> sys::Result<()> {
+        // With the dot, the link to the descriptor is no last link, which unmounting does not follow.
+        let path = |layer: &OwnedFd| format!("/proc/self/fd/{}/.", layer.as_raw_fd());
+        let detached: Vec<_> = self.0.into_iter().map(|layer| mount::unmount(Path::new(&path(layer)))).collect();
+        detached.into_iter().collect()
+    }
+}
+
+fn mount_one_by_one<'a>(overlay: &'a Overlay, attached: &mut Attached<'a>) -> sys::Result<OwnedFd> {
     let mut filesystem = Filesystem::open("overlay")?.option("source", "overlay")?;
     for lower in &overlay.lowers {
         filesystem = match lower {
             Lower::Directory(path) => filesystem.path_option("lowerdir+", path)?,
             Lower::Mount { mount, .. } => filesystem.descriptor_or("lowerdir+", mount.as_fd(), || {
-                attach_for_lookup(mount)?;
+                attached.attach(mount)?;
                 Ok(format!("/proc/self/fd/{}", mount.as_raw_fd()))
             })?,
         };
     }
     create(filesystem, overlay)
-}
-
-/// Before 6.13 a layer is a path, and a mount must be part of this namespace to be one. Over `/` it covers nothing, and
-/// the overlay keeps a reference of its own.
-fn attach_for_lookup(layer: &OwnedFd) -> sys::Result<()> {
-    match mount::attach(layer, paths::open_host(Path::new("/"))?) {
-        // It is there already, since the first of the two ways has been tried.
-        Err(error) if error.errno() == sys::Errno::LOOP => Ok(()),
-        done => done,
-    }
 }
 
 fn create(filesystem: Filesystem, overlay: &Overlay) -> sys::Result<OwnedFd> {
@@ -74,10 +101,10 @@ fn create(filesystem: Filesystem, overlay: &Overlay) -> sys::Result<OwnedFd> {
     filesystem.mount(Attr::empty())
 }
 
-fn mount_joined(overlay: &Overlay) -> sys::Result<OwnedFd> {
+fn mount_joined<'a>(overlay: &'a Overlay, attached: &mut Attached<'a>) -> sys::Result<OwnedFd> {
     // The upper and work directories too: a comma or colon in their paths would end the option.
     let [upper, work] = [paths::open_host(&overlay.upper)?, paths::open_host(&overlay.work)?];
-    let opened = overlay.lowers.iter().map(open_layer).collect::<sys::Result<Vec<_>>>()?;
+    let opened = overlay.lowers.iter().map(|lower| open_layer(lower, attached)).collect::<sys::Result<Vec<_>>>()?;
     let names: Vec<_> = opened.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
     let names = names.join(":");
     let before = paths::open_host(Path::new("."))?;
@@ -94,11 +121,11 @@ fn mount_joined(overlay: &Overlay) -> sys::Result<OwnedFd> {
 /// How long the value of an option may be for fsconfig(2), its end included.
 const FSCONFIG_LIMIT: usize = 256;
 
-fn open_layer(lower: &Lower) -> sys::Result<OwnedFd> {
+fn open_layer<'a>(lower: &'a Lower, attached: &mut Attached<'a>) -> sys::Result<OwnedFd> {
     match lower {
         Lower::Directory(path) => paths::open_host(path),
         Lower::Mount { mount, .. } => {
-            attach_for_lookup(mount)?;
+            attached.attach(mount)?;
             paths::duplicate(mount)
         }
     }

@@ -241,12 +241,20 @@ pub fn set_propagation(path: &Path, propagation: Propagation, recursive: bool) -
 /// Makes the mount behind `new_root` the root of the mount namespace and lets the old root go.
 ///
 /// This is pivot_root(2) with "." twice, as its man page shows: the old root ends up over the new one and is detached. The
-/// caller has made the old root a slave or private ([`set_propagation`]), so that its end is told to nobody.
+/// caller has made the old root a slave or private ([`set_propagation`]), so that its end is told to nobody. It is an
+/// error if something still lies over the new root then: a mount over the old root would have been detached in its place,
+/// and `/..` lead to the old root.
 pub fn pivot_into(new_root: impl AsFd) -> Result<()> {
     rustix::process::fchdir(new_root.as_fd()).call(|| format!("fchdir({})", new_root.as_fd().as_raw_fd()))?;
     rustix::process::pivot_root(".", ".").call(|| "pivot_root(\".\", \".\")")?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).call(|| "umount2(\".\", MNT_DETACH)")?;
-    rustix::process::chdir("/").call(|| "chdir(\"/\")")
+    rustix::process::chdir("/").call(|| "chdir(\"/\")")?;
+    let place = |path: &str| rustix::fs::stat(path).call(|| format!("stat({path:?})")).map(|it| (it.st_dev, it.st_ino));
+    // A lookup that begins at the root does not see what is mounted over it; one that goes up from there does.
+    if place("/")? != place("/..")? {
+        return Err(Error::new("pivot_root(\".\", \".\"): the old root did not go", Errno::BUSY));
+    }
+    Ok(())
 }
 
 /// Detaches the mount at a path of the calling process's view.

@@ -5,6 +5,7 @@
 //! them as whole processes, [`table`] prints medians, ratios and the budget. The budgets are DESIGN's; `figures` writes all
 //! of it as JSON to `target/bench/`.
 
+mod filter;
 mod programs;
 mod rows;
 mod stopwatch;

@@ -23,6 +23,7 @@ pub(super) const ROWS: &[Row] = &[
     Row { name: "idle", measure: idle },
     Row { name: "index", measure: index },
     Row { name: "size", measure: size },
+    Row { name: "seccomp", measure: super::filter::seccomp },
 ];
 
 /// A container from an image, from nothing to nothing.

@@ -1,4 +1,4 @@
-//! The client of `floor stopwatch`: a small process that starts others and times them.
+//! The client of `floor`, which measures in processes of its own: `floor stopwatch` starts others and times them.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -13,32 +13,56 @@ pub(super) struct Lap {
     pub(super) peak_kib: u64,
 }
 
-/// A stopwatch process.
+/// A process that answers each line with a line.
 #[derive(Debug)]
-pub(super) struct Stopwatch {
+pub(super) struct Dialogue {
     child: Child,
     requests: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
-impl Stopwatch {
-    /// Starts one by a command that ends in `floor stopwatch`.
+impl Dialogue {
+    /// Starts one.
     pub(super) fn start(command: &mut Command) -> Outcome<Self> {
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut child = spawned.map_err(|error| format!("cannot start the stopwatch: {error}"))?;
+        let mut child = spawned.map_err(|error| format!("cannot start {command:?}: {error}"))?;
         let (requests, answers) = (child.stdin.take(), child.stdout.take());
         let (Some(requests), Some(answers)) = (requests, answers) else {
-            return Err("the stopwatch has no pipes".into());
+            return Err(format!("{command:?} has no pipes"));
         };
         Ok(Self { child, requests, answers: BufReader::new(answers) })
     }
 
+    /// Asks, and waits for the answer.
+    pub(super) fn ask(&mut self, line: &str) -> Outcome<String> {
+        let lost = |error: std::io::Error| format!("the measuring process is lost: {error}");
+        self.requests.write_all(format!("{line}\n").as_bytes()).map_err(lost)?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).map_err(lost)?;
+        Ok(answer)
+    }
+}
+
+impl Drop for Dialogue {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A stopwatch process.
+#[derive(Debug)]
+pub(super) struct Stopwatch(Dialogue);
+
+impl Stopwatch {
+    /// Starts one by a command that ends in `floor stopwatch`.
+    pub(super) fn start(command: &mut Command) -> Outcome<Self> {
+        Dialogue::start(command).map(Self)
+    }
+
     /// Times one run of a program, which has to succeed.
     pub(super) fn time(&mut self, words: &[String]) -> Outcome<Lap> {
-        let lost = |error: std::io::Error| format!("the stopwatch is lost: {error}");
-        self.requests.write_all(format!("{}\n", words.join("\0")).as_bytes()).map_err(lost)?;
-        let mut line = String::new();
-        self.answers.read_line(&mut line).map_err(lost)?;
+        let line = self.0.ask(&words.join("\0"))?;
         let fields: Vec<u64> = line.split_whitespace().filter_map(|field| field.parse().ok()).collect();
         let [nanoseconds, peak_kib, code] = fields[..] else {
             return Err(format!("the stopwatch did not start {}", words.join(" ")));
@@ -64,21 +88,19 @@ impl Stopwatch {
     }
 }
 
-impl Drop for Stopwatch {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Returns the median time.
 pub(super) fn median(laps: &[Lap]) -> f64 {
-    let mut times: Vec<f64> = laps.iter().map(|lap| lap.milliseconds).collect();
-    times.sort_by(f64::total_cmp);
-    match times.len() {
+    middle(&laps.iter().map(|lap| lap.milliseconds).collect::<Vec<_>>())
+}
+
+/// Returns the median.
+pub(super) fn middle(figures: &[f64]) -> f64 {
+    let mut figures = figures.to_vec();
+    figures.sort_by(f64::total_cmp);
+    match figures.len() {
         0 => f64::NAN,
-        count if count % 2 == 1 => times[count / 2],
-        count => f64::midpoint(times[count / 2 - 1], times[count / 2]),
+        count if count % 2 == 1 => figures[count / 2],
+        count => f64::midpoint(figures[count / 2 - 1], figures[count / 2]),
     }
 }
 

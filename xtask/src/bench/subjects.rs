@@ -24,7 +24,7 @@ pub(super) struct Workplace {
     pub(super) out: PathBuf,
     work: PathBuf,
     pub(super) conductor: PathBuf,
-    floor: PathBuf,
+    pub(super) floor: PathBuf,
 }
 
 /// The bundle that all runtimes run: Docker's defaults. It is the tests' own.
@@ -36,8 +36,8 @@ pub(super) const IMAGE: &str = "bench/noop";
 impl Workplace {
     /// Builds the programs and lays everything out.
     pub(super) fn make() -> Outcome<Self> {
-        let conductor = shell::built("conductor", "conductor", "release")?;
-        let floor = shell::built("xtask", "floor", "release")?;
+        let conductor = shell::built("conductor", "bin", "conductor", "release")?;
+        let floor = shell::built("xtask", "bin", "floor", "release")?;
         let out = shell::target_directory()?.join("bench");
         let work = out.join("work");
         let _ = std::fs::remove_dir_all(&work);

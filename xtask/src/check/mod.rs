@@ -62,8 +62,8 @@ fn spelling() -> Outcome {
     if !shell::has("codespell") {
         return Err("codespell is missing: apt-get install codespell".into());
     }
-    let files = shell::output(&mut shell::program("git", ["ls-files", "-z"]))?;
-    let files = files.split('\0').filter(|path| !path.is_empty() && !path.ends_with(".lock"));
+    let files = source::paths()?;
+    let files = files.iter().filter(|path| !path.ends_with(".lock"));
     let ignored = format!("--ignore-words-list={}", IGNORED_WORDS.join(","));
     shell::aloud(shell::program("codespell", [ignored.as_str(), "--quiet-level=3"]).args(files))
         .map_err(|_| "mend the words above, or add a right one to IGNORED_WORDS in xtask/src/check/mod.rs".into())

@@ -1,6 +1,7 @@
 //! What the source files themselves must keep to: size, and where `unsafe` may stand.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use crate::{Outcome, shell};
 
@@ -52,17 +53,43 @@ fn sources() -> Outcome<Vec<(String, String)>> {
     tracked(".rs")
 }
 
-/// Returns path and text of every file that git knows or would add, by the end of its name.
+/// Returns path and text of every file of the tree, by the end of its name.
 fn tracked(end: &str) -> Outcome<Vec<(String, String)>> {
-    let words = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
-    let paths = shell::output(&mut shell::program("git", words))?;
-    let read = |path: &str| match std::fs::read_to_string(shell::house().join(Path::new(path))) {
-        Ok(text) => Some(Ok((path.to_owned(), text))),
+    let read = |path: String| match std::fs::read_to_string(shell::house().join(&path)) {
+        Ok(text) => Some(Ok((path, text))),
         // Git still knows a file that was removed just now.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => Some(Err(format!("cannot read {path}: {error}"))),
     };
-    paths.split('\0').filter(|path| path.ends_with(end)).filter_map(read).collect()
+    paths()?.into_iter().filter(|path| path.ends_with(end)).filter_map(read).collect()
+}
+
+/// Returns the path of every file that git knows or would add. A machine may have no git, and a tree may have come as an
+/// archive; then it is every file but what is built.
+pub(crate) fn paths() -> Outcome<Vec<String>> {
+    let words = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+    let listed = shell::program("git", words).stderr(Stdio::null()).output();
+    if let Some(out) = listed.ok().filter(|out| out.status.success()) {
+        let text = String::from_utf8(out.stdout).map_err(|_| "git lists a path that is no text")?;
+        return Ok(text.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect());
+    }
+    let mut found = Vec::new();
+    walk(&shell::house(), Path::new(""), &mut found).map_err(|error| format!("cannot list the tree: {error}"))?;
+    Ok(found)
+}
+
+fn walk(house: &Path, below: &Path, found: &mut Vec<String>) -> std::io::Result<()> {
+    const LEFT_OUT: [&str; 2] = [".git", "target"];
+    for entry in std::fs::read_dir(house.join(below))? {
+        let entry = entry?;
+        let path = below.join(entry.file_name());
+        if entry.file_type()?.is_file() {
+            found.push(path.to_string_lossy().into_owned());
+        } else if entry.file_type()?.is_dir() && !LEFT_OUT.iter().any(|name| entry.file_name() == *name) {
+            walk(house, &path, found)?;
+        }
+    }
+    Ok(())
 }
 
 fn report(wrong: Vec<String>) -> Outcome {
@@ -72,6 +99,15 @@ fn report(wrong: Vec<String>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tree_without_git_is_listed_but_for_what_is_built() {
+        let mut found = Vec::new();
+        walk(&shell::house(), Path::new(""), &mut found).unwrap();
+        assert!(found.iter().any(|path| path == "xtask/src/check/source.rs"));
+        assert!(found.iter().any(|path| path == ".cargo/config.toml"));
+        assert!(found.iter().all(|path| !path.starts_with("target/") && !path.starts_with(".git/")), "{found:?}");
+    }
 
     #[test]
     fn unsafe_is_found_in_code_and_nowhere_else() {

@@ -19,11 +19,16 @@ use kernel::Kernel;
 
 use crate::{Outcome, packages, shell};
 
-/// What runs in the guest unless something else is named: what needs no program but busybox's.
-const SUITES: [&str; 3] = ["cgroup", "testkit", "conductor:cli:limits::"];
+/// What runs in the guest unless something else is named: what cgroup v2 or the age of the kernel may change.
+const SUITES: [&str; 5] =
+    ["cgroup", "testkit", "runtime:kernel:overlay::", "engine:kernel:script::", "conductor:cli:limits:: explain::"];
 
-/// How long the guest may take, in seconds. It takes a fifth of that on a machine of two slow processors.
-const PATIENCE: &str = "300";
+/// The programs of a Debian base system that a script of `explain --script` calls; those of busybox are not enough.
+const PROGRAMS: &str = "bash cat chmod dirname env grep head id ldd ln mkdir mknod mktemp mount nsenter perl pivot_root \
+    prlimit readlink rm rmdir setpriv sort touch umount unshare";
+
+/// How long the guest may take, in seconds. It takes an eighth of that on a machine of two slow processors.
+const PATIENCE: &str = "600";
 
 /// The size of the guest's disk; the file is sparse.
 const DISK_SIZE: u64 = 8 << 30;
@@ -35,7 +40,7 @@ const MARK: &str = "conductor-guest: ";
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Choice {
     suites: Vec<Suite>,
-    /// Programs of this machine that the tests start.
+    /// Programs of this machine that the tests start, beside [`PROGRAMS`].
     programs: Vec<String>,
     profile: Option<String>,
     kernel: Option<String>,
@@ -43,6 +48,7 @@ struct Choice {
 }
 
 /// A test program of a crate, `kernel` unless another is named, and which tests of it: `runtime`, `conductor:cli:limits`.
+/// Several filters stand beside each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Suite {
     package: String,
@@ -54,7 +60,7 @@ struct Suite {
 /// [FILTER]`.
 pub(crate) fn run(words: &[String]) -> Outcome {
     let choice = Choice::parse(words)?;
-    packages::install(&["busybox-static", "coreutils", "e2fsprogs", "qemu-system-x86", "xz-utils"])?;
+    packages::install(&["busybox-static", "coreutils", "e2fsprogs", "mount", "qemu-system-x86", "xz-utils"])?;
     let cache = shell::target_directory()?.join("guest");
     let kernel = Kernel::fetch(&cache, choice.kernel.as_deref())?;
     let root = cache.join("root.cpio");
@@ -142,10 +148,11 @@ fn pack(kernel: &Kernel, choice: &Choice) -> Outcome<Vec<u8>> {
             archive.directory_at(&target.join("tmp"));
         }
     }
-    for program in &choice.programs {
+    for program in PROGRAMS.split_whitespace().chain(choice.programs.iter().map(String::as_str)) {
         let path = find_program(program)?;
-        archive.program_at(&Path::new("/usr/local/bin").join(program), &read(&path)?);
-        for library in libraries(&path)? {
+        let content = read(&path)?;
+        archive.program_at(&Path::new("/usr/local/bin").join(program), &content);
+        for library in libraries(&path, &content)? {
             archive.program_at(&library, &read(&library)?);
         }
     }
@@ -157,8 +164,11 @@ fn find_program(name: &str) -> Outcome<PathBuf> {
     places.into_iter().find(|path| path.is_file()).ok_or_else(|| format!("this machine has no program {name}"))
 }
 
-/// Returns the libraries of a program, and the program that loads them.
-fn libraries(program: &Path) -> Outcome<Vec<PathBuf>> {
+/// Returns the libraries of a program, and the program that loads them. A script has none.
+fn libraries(program: &Path, content: &[u8]) -> Outcome<Vec<PathBuf>> {
+    if content.starts_with(b"#!") {
+        return Ok(Vec::new());
+    }
     let told = shell::output(&mut shell::program("ldd", [program]))?;
     Ok(told
         .split_whitespace()

@@ -70,10 +70,11 @@ fn tmpfs_with(name: &str) -> Lower {
 
 #[test]
 fn a_detached_mount_is_a_layer() {
-    let mut case = Case::sh("ls /from-a-mount /which");
+    let above = "[ \"$(stat -c %d:%i /)\" = \"$(stat -c %d:%i /..)\" ] && echo nothing above";
+    let mut case = Case::sh(&format!("ls /from-a-mount /which; {above}"));
     let lowers = [vec![tmpfs_with("/from-a-mount")], layers(&case, 1)].concat();
     case.root = Some(RootSource::Overlay(overlay(&case, lowers)));
-    case.run().says(&["/from-a-mount", "/which"]);
+    case.run().says(&["/from-a-mount", "/which", "nothing above"]);
 }
 
 #[test]
@@ -81,10 +82,30 @@ fn a_detached_mount_is_a_layer_in_one_option_too() {
     let case = Case::sh("true");
     let mount = mount_with(&overlay(&case, vec![tmpfs_with("/from-a-mount")]), Syntax::Joined).unwrap();
     sys::path::Root::from_fd(mount).resolve("/from-a-mount".as_ref()).unwrap();
+    // Over `/` it would be detached in place of the old root, which would stay within the container's reach.
+    let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    assert_eq!(mounts.lines().filter(|line| line.split(' ').nth(4) == Some("/")).count(), 1, "{mounts}");
     if kernel_has("a layer an option", 6, 5) {
         let case = Case::sh("true");
         mount_with(&overlay(&case, vec![tmpfs_with("/x")]), Syntax::OneByOne).unwrap();
     }
+}
+
+#[test]
+fn a_root_is_refused_over_which_the_old_one_stays() {
+    let refused = std::thread::spawn(|| {
+        use sys::mount::{Filesystem, MountAttrFlags, Propagation, attach, pivot_into, set_propagation};
+        sys::namespace::unshare(&[sys::namespace::NamespaceKind::Mount]).unwrap();
+        set_propagation("/".as_ref(), Propagation::Private, true).unwrap();
+        let [forgotten, root] = [(); 2].map(|()| {
+            let mount = Filesystem::open("tmpfs").unwrap().mount(MountAttrFlags::empty()).unwrap();
+            attach(&mount, sys::path::open_host("/".as_ref()).unwrap()).unwrap();
+            mount
+        });
+        drop(forgotten);
+        pivot_into(&root).unwrap_err()
+    });
+    assert_eq!(refused.join().unwrap().errno(), sys::Errno::BUSY);
 }
 
 #[test]

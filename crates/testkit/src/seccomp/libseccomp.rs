@@ -64,6 +64,19 @@ pub fn knows(names: &[&str]) -> Vec<bool> {
     String::from_utf8(run(&input)).unwrap().lines().map(|line| line != UNKNOWN).collect()
 }
 
+/// Returns the list without the calls that are newer than the library, which it would skip.
+pub fn known(mut list: LinuxSeccomp) -> LinuxSeccomp {
+    let mut rules = list.syscalls().clone().unwrap_or_default();
+    for rule in &mut rules {
+        let names: Vec<&str> = rule.names().iter().map(String::as_str).collect();
+        let known = knows(&names);
+        let kept = rule.names().iter().zip(known).filter(|(_, known)| *known).map(|(name, _)| name.clone()).collect();
+        rule.set_names(kept);
+    }
+    list.set_syscalls(Some(rules));
+    list
+}
+
 fn run(input: &str) -> Vec<u8> {
     static PROGRAM: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
     let (_, program) = PROGRAM.get_or_init(build);

@@ -16,6 +16,12 @@ pub(crate) fn call(number: libc::c_long, arguments: &[usize]) -> io::Result<usiz
     })
 }
 
+/// Makes a system call whose arguments are numbers, and returns what the kernel says: nothing is made of it.
+pub(crate) fn answer(number: libc::c_long, [a, b, c]: [usize; 3]) -> libc::c_long {
+    // SAFETY: no argument is the address of anything; the kernel refuses a call that takes one for an address.
+    unsafe { libc::syscall(number, a, b, c) }
+}
+
 /// Makes a structure of plain numbers, all of them zero.
 pub(crate) fn zeroed_args<T: Copy>() -> T {
     // SAFETY: asked for the argument structures of libc alone, in which all bits zero is a value.

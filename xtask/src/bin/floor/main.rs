@@ -7,12 +7,15 @@
 //!
 //! `floor stopwatch` times other programs. It stands here because the peak memory of a program counts that of the
 //! process that started it, so the one that starts it has to be small.
+//!
+//! `floor calls [FILTER]` times system calls under a filter.
 
 #![allow(unsafe_code, reason = "the floor is made of bare system calls, through the one function in `bare`")]
 #![allow(clippy::cast_possible_truncation, reason = "the arguments of a call are words of the machine")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "results go to stdout")]
 
 mod bare;
+mod calls;
 mod confine;
 mod root;
 mod stopwatch;
@@ -41,8 +44,9 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let done = match words.first().map(String::as_str) {
         Some("stopwatch") => stopwatch::serve().map(|()| 0),
+        Some("calls") => calls::serve(words.get(1)).map(|()| 0),
         Some("image" | "bundle") => Work::parse(&words).and_then(|work| run(&work)),
-        _ => Err(io::Error::other("floor image|bundle|stopwatch")),
+        _ => Err(io::Error::other("floor image|bundle|calls|stopwatch")),
     };
     match done {
         Ok(code) => ExitCode::from(code),

@@ -135,11 +135,70 @@ impl Graph {
 
     /// Returns the node that finds the range in which the call's number lies. Each range is given by its first number.
     ///
-    /// A tree over groups, each of which needs one more test: a pair of ranges, or a single number between two ranges
-    /// with the same outcome, as lists are full of. Numbers from `beyond` on have a search of their own, which hangs some
-    /// way down the right edge: so the few calls there cost not much more, and the many calls here little.
+    /// The kernel remembers which calls are allowed whatever their arguments, and runs no filter for those. So the calls
+    /// whose arguments decide come first: one or two of them are asked for by name, more are first halved. What is left is a
+    /// tree over groups of ranges. Numbers from `beyond` on have a search of their own, which hangs some way down the
+    /// right edge: so the few calls there cost not much more, and the many calls here little.
     pub(super) fn search(&mut self, ranges: &[(u32, NodeId)], beyond: Option<(u32, NodeId)>) -> NodeId {
         const DEPTH: u32 = 2;
+        let (mut early, mut rest) = (Vec::new(), Vec::with_capacity(ranges.len()));
+        for (index, &(start, node)) in ranges.iter().enumerate() {
+            let single = ranges.get(index + 1).is_some_and(|(next, _)| next - start == 1);
+            if single && self.looks_at_arguments(node) {
+                early.push((start, node));
+                // Nobody will ask for this number again, so it may as well lie in the range before it.
+                if index > 0 {
+                    continue;
+                }
+            }
+            if rest.last().is_none_or(|(_, last)| *last != node) {
+                rest.push((start, node));
+            }
+        }
+        self.search_early(&early, &rest, beyond, DEPTH)
+    }
+
+    fn looks_at_arguments(&self, node: NodeId) -> bool {
+        matches!(self.node(node), Node::Test { word: ARGUMENTS.., .. })
+    }
+
+    fn search_early(
+        &mut self,
+        early: &[(u32, NodeId)],
+        rest: &[(u32, NodeId)],
+        beyond: Option<(u32, NodeId)>,
+        depth: u32,
+    ) -> NodeId {
+        match (early, beyond) {
+            (_, Some((start, node))) if depth == 0 => {
+                let here = self.search_early(early, rest, None, 0);
+                self.ask(NUMBER, Test::AtLeast(start), node, here)
+            }
+            ([], _) => {
+                let groups = self.grouped(rest);
+                self.halve(&groups, beyond, depth)
+            }
+            (&[(number, node)] | &[(number, node), _], _) => {
+                let others = self.search_early(&early[1..], rest, beyond, depth.saturating_sub(1));
+                self.ask(NUMBER, Test::Equal(number), node, others)
+            }
+            _ => {
+                let (left, right) = early.split_at(early.len().div_ceil(2));
+                let middle = right[0].0;
+                let at = rest.partition_point(|(start, _)| *start < middle);
+                // The range in which the middle lies goes on to its right.
+                let mut above = vec![(middle, rest[at - 1].1)];
+                above.extend_from_slice(&rest[at..]);
+                let yes = self.search_early(right, &above, beyond, depth.saturating_sub(1));
+                let no = self.search_early(left, &rest[..at], None, 0);
+                self.ask(NUMBER, Test::AtLeast(middle), yes, no)
+            }
+        }
+    }
+
+    /// Joins neighbours to groups, each of which needs one test: a pair of ranges, or a single number between two ranges with
+    /// the same outcome, as lists are full of.
+    fn grouped(&mut self, ranges: &[(u32, NodeId)]) -> Vec<(u32, NodeId)> {
         let mut groups = Vec::with_capacity(ranges.len() / 2 + 1);
         let mut rest = ranges;
         while let Some(&(start, first)) = rest.first() {
@@ -153,7 +212,7 @@ impl Graph {
             groups.push((start, node));
             rest = &rest[size..];
         }
-        self.halve(&groups, beyond, DEPTH)
+        groups
     }
 
     fn halve(&mut self, groups: &[(u32, NodeId)], beyond: Option<(u32, NodeId)>, depth: u32) -> NodeId {
