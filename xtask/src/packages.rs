@@ -23,7 +23,22 @@ const NEEDS: &[(&str, &[&str])] = &[
             "util-linux",
         ],
     ),
-    ("e2e", &["attr", "busybox-static", "crun", "debootstrap", "erofs-utils", "iproute2", "procps", "util-linux"]),
+    (
+        "e2e",
+        &[
+            "attr",
+            "busybox-static",
+            "crun",
+            "debootstrap",
+            "erofs-utils",
+            "iproute2",
+            "ncurses-base",
+            "procps",
+            "tmux",
+            "util-linux",
+            "vim-tiny",
+        ],
+    ),
     ("bench", &["busybox-static", "crun", "gcc", "libc6-dev", "libseccomp-dev"]),
 ];
 

@@ -41,7 +41,8 @@ pub fn programs_tar(mut out: impl Write, programs: &[&str]) {
     }
     let mut files: Vec<PathBuf> = programs.iter().map(PathBuf::from).collect();
     files.extend(programs.iter().flat_map(|program| libraries(program)));
-    files.extend(["screen", "xterm"].map(|name| format!("/lib/terminfo/{}/{name}", &name[..1]).into()));
+    files
+        .extend(["screen", "tmux-256color", "xterm"].map(|name| format!("/lib/terminfo/{}/{name}", &name[..1]).into()));
     files.push("/usr/lib/locale/C.utf8/LC_CTYPE".into());
     files.sort();
     files.dedup();

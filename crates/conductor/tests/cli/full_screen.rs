@@ -53,9 +53,11 @@ fn an_editor_a_list_of_processes_and_a_multiplexer_fill_the_screen() {
     terminal.enters("tmux split-window").shows("two panes", |screen| screen.contains("──────────"));
     terminal.enters("tmux kill-server").shows("the prompt", |screen| screen.trim_end().ends_with("/ #"));
     // Job control: what is stopped comes back.
-    terminal.enters("sleep 1000").types("\x1a").sees("Stopped");
+    terminal.enters("sh -c 'echo go''ing; exec sleep 1000'").sees("going");
+    terminal.types("\x1a").sees("Stopped");
     terminal.enters("jobs; fg").sees("sleep 1000");
-    terminal.types("\x03").enters("exit 4");
+    terminal.types("\x03").shows("the prompt", |screen| screen.trim_end().ends_with("/ #"));
+    terminal.enters("exit 4");
     assert_eq!(terminal.ends(), 4);
     sandbox.conductor(["rm", "eg"]).run().success();
     sandbox.assert_clean();
