@@ -14,6 +14,7 @@ mod guest;
 mod packages;
 mod shell;
 mod suites;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -65,6 +66,12 @@ const RECIPES: &[Recipe] = &[
         options: "[--quick] [ROW...]",
         what: "the program beside the kernel's floor and Debian's crun, with the budgets (root)",
         run: bench::run,
+    },
+    Recipe {
+        name: "torture",
+        options: "[kills] [--rounds N] [--seed N] [--short] [--verbose]",
+        what: "the program while it is killed at random moments, and what is left afterwards (root)",
+        run: torture::run,
     },
     Recipe {
         name: "man",

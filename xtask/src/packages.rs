@@ -40,6 +40,7 @@ const NEEDS: &[(&str, &[&str])] = &[
         ],
     ),
     ("bench", &["busybox-static", "crun", "gcc", "libc6-dev", "libseccomp-dev"]),
+    ("torture", &["busybox-static"]),
 ];
 
 /// Installs what `recipe` needs and this machine lacks.

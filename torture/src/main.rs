@@ -1,0 +1,52 @@
+//! The torture harness: drives the real program from outside while things go wrong, and counts what is wrong afterwards.
+//!
+//! Each experiment is a module with `run(&Context) -> Result<Findings, Failure>` and a row in [`EXPERIMENTS`]. Start it with
+//! `cargo xtask torture`. Everything random comes from one seed, which is printed; `--seed` sets it.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a workbench talks to the person at it")]
+
+mod context;
+mod kills;
+mod leaks;
+mod report;
+mod seed;
+
+use std::process::ExitCode;
+
+use context::{Context, Failure};
+use report::Findings;
+
+/// An experiment.
+type Experiment = fn(&Context) -> Result<Findings, Failure>;
+
+/// The experiments by name, in the order in which they run.
+const EXPERIMENTS: &[(&str, Experiment)] = &[("kills", kills::run)];
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match tortured(&words) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs the experiments that are named, or all, and tells whether nothing was found.
+fn tortured(words: &[String]) -> Result<bool, Failure> {
+    let (context, names) = Context::from_words(words)?;
+    if let Some(name) = names.iter().find(|name| !EXPERIMENTS.iter().any(|(known, _)| known == name)) {
+        return Err(Failure(format!("no experiment is called {name}")));
+    }
+    println!("seed {}", context.seed);
+    let mut all = Vec::new();
+    for (name, experiment) in EXPERIMENTS {
+        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+            all.push((*name, experiment(&context)?));
+        }
+    }
+    print!("{}", report::table(&all));
+    Ok(all.iter().all(|(_, findings)| findings.is_clean()))
+}

@@ -1,0 +1,13 @@
+//! The torture harness, on the program as the end-to-end tests build it.
+
+use crate::{Outcome, packages, shell};
+
+/// Builds both programs and lets one torture the other.
+pub(crate) fn run(words: &[String]) -> Outcome {
+    shell::need_root("torture")?;
+    packages::ensure("torture")?;
+    let conductor = shell::built("conductor", "conductor", "e2e")?;
+    let torture = shell::built("torture", "torture", "dev")?;
+    let mut command = shell::program(&torture.to_string_lossy(), words);
+    shell::aloud(command.arg("--program").arg(conductor))
+}
