@@ -6,8 +6,8 @@ use crate::{Outcome, packages, shell};
 pub(crate) fn run(words: &[String]) -> Outcome {
     shell::need_root("torture")?;
     packages::ensure("torture")?;
-    let conductor = shell::built("conductor", "conductor", "e2e")?;
-    let torture = shell::built("torture", "torture", "dev")?;
+    let conductor = shell::built("conductor", "bin", "conductor", "e2e")?;
+    let torture = shell::built("torture", "bin", "torture", "dev")?;
     let mut command = shell::program(&torture.to_string_lossy(), words);
     shell::aloud(command.arg("--program").arg(conductor))
 }
