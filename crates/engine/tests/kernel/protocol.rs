@@ -25,7 +25,7 @@ pub(crate) fn a_command_of_version_1_is_understood() {
     let script = "echo out; read line; echo got $line; exit 6";
     sandbox.start("eg", &["sh", "-c", script], json!({"open_stdin": true}));
     let run = sandbox.state().join("containers").join(sandbox.find("eg").id.as_str());
-    let old = socket::connect_messages_at(&Root::open(&run).unwrap(), SOCKET).unwrap();
+    let old = socket::connect_messages_at(Root::open(&run).unwrap(), SOCKET).unwrap();
     // Hello, version 1, standard input and output wished for.
     socket::send(&old, b"H\x01\x03", &[]).unwrap();
     let (welcome, descriptors) = receive(&old);
@@ -46,7 +46,7 @@ fn play_monitor(sandbox: &Sandbox, name: &str) -> std::thread::JoinHandle<u8> {
     std::fs::create_dir_all(&run).unwrap();
     let lock = std::fs::File::create(run.join("lock")).unwrap();
     assert!(file::try_hold(&lock).unwrap());
-    let listener = socket::listen_messages_at(&Root::open(&run).unwrap(), SOCKET).unwrap();
+    let listener = socket::listen_messages_at(Root::open(&run).unwrap(), SOCKET).unwrap();
     let mut child = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
     let state = json!({
         "pid": child.id(), "started_at": "2026-01-01T00:00:00Z", "name": name, "image": "busybox",
