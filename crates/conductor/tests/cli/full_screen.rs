@@ -53,9 +53,10 @@ fn an_editor_a_list_of_processes_and_a_multiplexer_fill_the_screen() {
     terminal.enters("tmux split-window").shows("two panes", |screen| screen.contains("──────────"));
     terminal.enters("tmux kill-server").shows("the prompt", |screen| screen.trim_end().ends_with("/ #"));
     // Job control: what is stopped comes back.
-    terminal.enters("sh -c 'echo go''ing; exec sleep 1000'").sees("going");
+    let job = "sh -c 'trap \"echo ba\"\"ck\" CONT; echo go\"\"ing; while :; do sleep 0.1; done'";
+    terminal.enters(job).sees("going");
     terminal.types("\x1a").sees("Stopped");
-    terminal.enters("jobs; fg").sees("sleep 1000");
+    terminal.enters("fg").sees("back");
     terminal.types("\x03").shows("the prompt", |screen| screen.trim_end().ends_with("/ #"));
     terminal.enters("exit 4");
     assert_eq!(terminal.ends(), 4);
