@@ -18,6 +18,8 @@ pub(crate) enum Kind {
 pub(crate) struct Findings {
     /// Rounds that ran.
     pub(crate) rounds: usize,
+    /// Rounds in which the kill met a living process.
+    pub(crate) struck: usize,
     found: Vec<(Kind, String)>,
 }
 
@@ -45,12 +47,17 @@ pub(crate) fn table(all: &[(&str, Findings)]) -> String {
             text += &format!("{name}: {kind:?}: {sentence}\n");
         }
     }
-    text +=
-        &format!("{:<12} {:>7} {:>6} {:>6} {:>6} {:>6}\n", "experiment", "rounds", "leaks", "lies", "stuck", "lost");
+    text += &format!(
+        "{:<12} {:>7} {:>7} {:>6} {:>6} {:>6} {:>6}\n",
+        "experiment", "rounds", "struck", "leaks", "lies", "stuck", "lost"
+    );
     for (name, findings) in all {
         let [leaks, lies, stuck, lost] =
             [Kind::Leak, Kind::Lie, Kind::Stuck, Kind::Lost].map(|kind| findings.count(kind));
-        text += &format!("{name:<12} {:>7} {leaks:>6} {lies:>6} {stuck:>6} {lost:>6}\n", findings.rounds);
+        text += &format!(
+            "{name:<12} {:>7} {:>7} {leaks:>6} {lies:>6} {stuck:>6} {lost:>6}\n",
+            findings.rounds, findings.struck
+        );
     }
     text
 }
@@ -67,6 +74,6 @@ mod tests {
         assert!(!findings.is_clean());
         let text = table(&[("kills", findings)]);
         assert!(text.contains("kills: Stuck: seed 5, round 1: ps did not end\n"), "{text}");
-        assert!(text.ends_with("kills              2      0      0      1      0\n"), "{text}");
+        assert!(text.ends_with("kills              2       0      0      0      1      0\n"), "{text}");
     }
 }

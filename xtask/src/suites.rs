@@ -7,7 +7,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{Outcome, check, guest, packages, shell};
+use crate::{Outcome, check, guest, packages, shell, torture};
 
 /// What has passed and what has failed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,7 @@ const SUITES: &[Suite] = &[
     ("kernel", || kernel_here(&[])),
     ("kernel --guest", kernel_in_guest),
     ("e2e", || whole_program(&[])),
+    ("torture", tortured),
 ];
 
 /// Runs everything that CI runs, goes on after a failure, and adds up.
@@ -108,6 +109,14 @@ fn kernel_here(filter: &[String]) -> Outcome<Tally> {
 fn kernel_in_guest() -> Outcome<Tally> {
     let mut tally = Tally::default();
     guest::run(&[])?;
+    tally.add(true);
+    Ok(tally)
+}
+
+/// A few dozen random kills; the long form is started by hand.
+fn tortured() -> Outcome<Tally> {
+    let mut tally = Tally::default();
+    torture::run(&["--short".to_owned()])?;
     tally.add(true);
     Ok(tally)
 }

@@ -24,7 +24,7 @@ use crate::monitor::again::Again;
 use crate::monitor::order::Restart;
 use crate::records::{self, Exit, Run};
 use crate::restart::{Ended, plan_restart};
-use crate::{Container, ContainerId, Error, remove};
+use crate::{Container, ContainerId, Error, names, remove};
 
 /// A run's directory, and the mark that it has an owner.
 #[derive(Debug)]
@@ -175,6 +175,10 @@ pub(crate) fn settle(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
         Err(error) => return Err(error),
         // It was being created, or removed.
         Ok(None) => remove::remove_files(layout, id, None, &[])?,
+        // Its name goes first when it is removed, and comes first when it is created.
+        Ok(Some(container)) if names::named(layout, &container.name).as_ref() != Some(id) => {
+            remove::remove_files(layout, id, None, &[])?;
+        }
         Ok(Some(container)) if run.is_some() && container.request.remove_on_exit => {
             remove::remove_files(layout, id, Some(&container.name), &container.anonymous_volumes)?;
         }

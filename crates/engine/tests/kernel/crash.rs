@@ -125,6 +125,17 @@ pub(crate) fn a_damaged_state_is_asked_from_the_monitor() {
     sandbox.assert_empty();
 }
 
+pub(crate) fn a_removal_that_was_killed_is_brought_to_its_end() {
+    let sandbox = Sandbox::new();
+    let request = request(&["true"], json!({"name": "eg"}));
+    sandbox.call(&["create", &request.to_string()]).ok();
+    // What a removal leaves that is killed after its first step: the name is gone, the run is claimed by nobody.
+    std::fs::create_dir_all(sandbox.state().join("containers").join(sandbox.find("eg").id.as_str())).unwrap();
+    std::fs::remove_file(sandbox.root().join("container-names").join("eg")).unwrap();
+    assert_eq!(sandbox.call(&["ps-a"]).ok(), "");
+    sandbox.assert_empty();
+}
+
 pub(crate) fn a_dead_process_is_never_listed() {
     let sandbox = Sandbox::new();
     for round in 0..10 {
