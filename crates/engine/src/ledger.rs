@@ -176,8 +176,10 @@ pub(crate) fn settle(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
         // It was being created, or removed.
         Ok(None) => remove::remove_files(layout, id, None, &[])?,
         // Its name goes first when it is removed, and comes first when it is created.
-        Ok(Some(container)) if names::named(layout, &container.name).as_ref() != Some(id) => {
-            remove::remove_files(layout, id, None, &[])?;
+        Ok(Some(container)) if names::was_given_back(layout, &container.name, id)? => {
+            // Whether the removal was to take the volumes along is on record for those alone that remove themselves.
+            let own = container.request.remove_on_exit.then_some(container.anonymous_volumes.as_slice());
+            remove::remove_files(layout, id, None, own.unwrap_or_default())?;
         }
         Ok(Some(container)) if run.is_some() && container.request.remove_on_exit => {
             remove::remove_files(layout, id, Some(&container.name), &container.anonymous_volumes)?;

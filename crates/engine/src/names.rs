@@ -45,6 +45,17 @@ pub(crate) fn named(layout: &Layout, name: &ContainerName) -> Option<ContainerId
     target.file_name()?.to_str()?.parse().ok()
 }
 
+/// Tells whether a container that is on record no longer has its name. A link that cannot be read tells nothing, and is an
+/// error: what follows from the answer is the removal of the container.
+pub(crate) fn was_given_back(layout: &Layout, name: &ContainerName, id: &ContainerId) -> Result<bool, Error> {
+    let link = layout.name(name);
+    match std::fs::read_link(&link) {
+        Ok(target) => Ok(target.file_name().is_none_or(|file| file != id.as_str())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error).call(|| format!("readlink({link:?})")).doing(|| format!("look up the name {name}")),
+    }
+}
+
 /// Returns the name that leads to a container. It is looked for among all names: the record is the place to ask first.
 pub(crate) fn of(layout: &Layout, id: &ContainerId) -> Option<ContainerName> {
     links(layout, id).next()?.file_name().to_str()?.parse().ok()

@@ -136,6 +136,41 @@ pub(crate) fn a_removal_that_was_killed_is_brought_to_its_end() {
     sandbox.assert_empty();
 }
 
+pub(crate) fn a_name_that_cannot_be_read_removes_nothing() {
+    let sandbox = Sandbox::new();
+    let request = request(&["true"], json!({"name": "eg"}));
+    sandbox.call(&["create", &request.to_string()]).ok();
+    let container = sandbox.find("eg");
+    let run = sandbox.state().join("containers").join(container.id.as_str());
+    std::fs::create_dir_all(&run).unwrap();
+    // A file in the link's place: readlink(2) fails, and not for want of a name.
+    let link = sandbox.root().join("container-names").join("eg");
+    std::fs::remove_file(&link).unwrap();
+    std::fs::write(&link, "").unwrap();
+    assert_eq!(sandbox.call(&["ps-a"]).out(), "eg created true\n");
+    assert!(sandbox.root().join("containers").join(container.id.as_str()).join("container.json").exists());
+    // Mended, it is there as before.
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(format!("../containers/{}", container.id), &link).unwrap();
+    sandbox.call(&["rm", "eg"]).ok();
+    sandbox.assert_empty();
+}
+
+pub(crate) fn a_removal_that_was_killed_takes_its_own_volumes_along() {
+    let sandbox = Sandbox::new();
+    let mounts = json!([{"target": "/data", "type": "volume", "name": null, "no_copy": false}]);
+    let more = json!({"name": "eg", "remove_on_exit": true, "mounts": mounts});
+    sandbox.call(&["create", &request(&["true"], more).to_string()]).ok();
+    let container = sandbox.find("eg");
+    let volume = sandbox.root().join("volumes").join(container.anonymous_volumes[0].as_str());
+    std::fs::create_dir_all(volume.join("_data")).unwrap();
+    std::fs::create_dir_all(sandbox.state().join("containers").join(container.id.as_str())).unwrap();
+    std::fs::remove_file(sandbox.root().join("container-names").join("eg")).unwrap();
+    assert_eq!(sandbox.call(&["ps-a"]).ok(), "");
+    assert!(!volume.exists());
+    sandbox.assert_empty();
+}
+
 pub(crate) fn a_dead_process_is_never_listed() {
     let sandbox = Sandbox::new();
     for round in 0..10 {

@@ -66,6 +66,8 @@ const TESTS: &[Test] = tests! {
            a_damaged_record_costs_that_container_alone
            a_damaged_state_is_asked_from_the_monitor
            a_removal_that_was_killed_is_brought_to_its_end
+           a_name_that_cannot_be_read_removes_nothing
+           a_removal_that_was_killed_takes_its_own_volumes_along
            a_dead_process_is_never_listed
            a_full_disk_stops_no_command_and_loses_no_end
            whatever_is_killed_at_any_moment_leaves_nothing;
