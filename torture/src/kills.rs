@@ -55,7 +55,8 @@ fn one(context: &Context, round: usize, findings: &mut Findings) -> Result<(), F
         Some(output) if output.status.success() => {}
         Some(output) => {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(Failure(format!("round {round} cannot begin: {said}")));
+            findings.add(Kind::Lie, context.seed, round, &format!("the round cannot begin: {said}"));
+            return settle(context, round, findings);
         }
         None => findings.add(Kind::Stuck, context.seed, round, "the run that begins the round"),
     }

@@ -38,7 +38,7 @@ impl Connection {
 }
 
 /// How long a container may take to be started, or started again, until its monitor must answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Connects to a container's monitor; `None` when it does not run. A monitor that is just replaced is waited for.
 pub(crate) fn connect(layout: &Layout, id: &ContainerId, wishes: Wishes) -> Result<Option<Connection>, Error> {

@@ -75,6 +75,18 @@ pub(crate) fn claim(layout: &Layout, id: &ContainerId, recorder: &Recorder) -> R
     }
 }
 
+/// Reads the record of a container whose run the caller has claimed. Without one it has just been removed, and the run goes
+/// with it.
+pub(crate) fn claimed_record(layout: &Layout, id: &ContainerId) -> Result<Container, Error> {
+    match records::container(layout, id)? {
+        Some(container) => Ok(container),
+        None => {
+            remove::remove_run(layout, id)?;
+            Err(Error::NoSuchContainer(id.to_string()))
+        }
+    }
+}
+
 /// Opens the lock and marks it as held; `None` when somebody else does, or when it is being removed.
 fn hold(path: &Path) -> sys::Result<Option<File>> {
     let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
@@ -169,6 +181,7 @@ pub(crate) fn settle(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
     let run: Option<Run> = records::read(&layout.run_state(id)).unwrap_or_default();
     let mut again = None;
     kill_and_remove_cgroup(id)?;
+    store::snapshot::forget_dead(layout.state());
     match records::container(layout, id) {
         // What is damaged stays where it is until somebody removes it.
         Err(error @ Error::Damaged { .. }) => tracing::warn!(container = id.short(), "{error}"),

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Instant;
 
 use sys::Calling;
 use trace::{Explain, Step, quote};
@@ -9,7 +10,7 @@ use trace::{Explain, Step, quote};
 use crate::client;
 use crate::error::Doing;
 use crate::layout::{HEALTH, Layout, SOCKET, STOPPING};
-use crate::ledger::{self, Owner};
+use crate::ledger::{self, Claim, Owner};
 use crate::names;
 use crate::stop;
 use crate::wire::Wishes;
@@ -20,23 +21,35 @@ impl Engine {
     pub fn remove(&self, container: &Container, options: RemoveOptions) -> Result<(), Error> {
         self.sweep()?;
         let layout = self.layout();
-        if ledger::owner(layout, &container.id)? == Owner::Living {
-            match options.force {
-                true => self.end(container, Signal::KILL)?,
-                false if self.is_running(container)? => return Err(Error::Running(container.name.to_string())),
-                false => self.await_close(container)?,
-            }
-        }
         // From here on nobody can start it.
-        let Some(claim) = ledger::claim(layout, &container.id, self.recorder())? else {
-            return Err(Error::Running(container.name.to_string()));
-        };
+        let claim = self.claim_ended(container, options.force)?;
         self.recorder().record(&RemoveStep { layout, container });
         let volumes: &[ContainerName] = if options.volumes { &container.anonymous_volumes } else { &[] };
         remove_files(layout, &container.id, Some(&container.name), volumes)?;
         remove_run(layout, &container.id)?;
         drop(claim);
         Ok(())
+    }
+
+    /// Claims a container for good; with `force` it is killed first if it runs, and killed again when its policy or somebody
+    /// else was faster than the claim.
+    fn claim_ended(&self, container: &Container, force: bool) -> Result<Claim, Error> {
+        let layout = self.layout();
+        let deadline = Instant::now() + client::PATIENCE;
+        loop {
+            if ledger::owner(layout, &container.id)? == Owner::Living {
+                match force {
+                    true => self.end(container, Signal::KILL)?,
+                    false if self.is_running(container)? => return Err(Error::Running(container.name.to_string())),
+                    false => self.await_close(container)?,
+                }
+            }
+            match ledger::claim(layout, &container.id, self.recorder())? {
+                Some(claim) => return Ok(claim),
+                None if force && Instant::now() < deadline => {}
+                None => return Err(Error::Running(container.name.to_string())),
+            }
+        }
     }
 
     /// Removes a container whose record is damaged, running or not. Its volumes stay: the record knew which were its own.

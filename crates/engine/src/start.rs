@@ -76,6 +76,8 @@ impl Engine {
                 ledger::claim(self.layout(), &container.id, self.recorder())?.ok_or_else(already)?
             }
         };
+        // It may have been removed since the caller found it.
+        let container = &ledger::claimed_record(self.layout(), &container.id)?;
         let (attached, warnings) = self.launch(container, &image, claim, &mode)?;
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(attached)

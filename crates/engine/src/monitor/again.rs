@@ -66,11 +66,11 @@ impl Again {
 
     fn start(self) -> Result<Infallible, Error> {
         let engine = Engine::open(&self.root, &self.state, Recorder::silent())?;
-        let gone = || Error::NoSuchContainer(self.id.to_string());
-        let container = records::container(engine.layout(), &self.id)?.ok_or_else(gone)?;
         let Some((claim, listener)) = self.claim(&engine)? else {
-            return Err(Error::AlreadyRunning(container.name.to_string()));
+            return Err(Error::AlreadyRunning(self.id.to_string()));
         };
+        // Not before the claim: until then it can be removed.
+        let container = ledger::claimed_record(engine.layout(), &self.id)?;
         if engine.layout().stopping(&self.id).exists() {
             close_stopped(&engine, &self.id)?;
             processes::exit(0);

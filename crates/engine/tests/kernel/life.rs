@@ -118,7 +118,7 @@ pub(crate) fn a_container_is_found_by_name_and_by_the_beginning_of_its_id() {
     for word in [container.id.as_str(), container.id.short(), &container.id.as_str()[..3], "/eg"] {
         assert_eq!(sandbox.find(word).id, container.id);
     }
-    for word in ["", "e", "..", "../containers", "zz", "a/b"] {
+    for word in ["", "g", "..", "../containers", "zz", "a/b"] {
         assert!(sandbox.engine().find(word).is_err_and(|error| error.to_string().contains("no such")), "{word:?}");
     }
 }

@@ -86,6 +86,8 @@ const TESTS: &[Test] = tests! {
               a_killed_monitor_takes_its_container_with_it_and_the_policy_decides
               a_monitor_killed_in_the_pause_loses_nothing
               a_stop_at_any_moment_of_a_restart_is_kept
+              a_removal_wins_over_a_restart_at_any_moment
+              what_was_removed_meanwhile_is_not_started
               a_wait_is_answered_by_the_first_end
               after_a_reboot_runs_what_the_policies_ask_for;
     script: a_script_makes_the_same_container

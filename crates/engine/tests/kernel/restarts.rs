@@ -146,6 +146,38 @@ pub(crate) fn a_stop_at_any_moment_of_a_restart_is_kept() {
     sandbox.assert_empty();
 }
 
+pub(crate) fn a_removal_wins_over_a_restart_at_any_moment() {
+    let sandbox = Sandbox::new();
+    let engine = sandbox.engine();
+    for round in 0..60_u64 {
+        sandbox.start("eg", &["sleep", "60"], json!({"restart": "always"}));
+        let container = sandbox.find("eg");
+        let (monitor, _) = monitor(&sandbox, "eg");
+        sys::process::kill(monitor, 9).unwrap();
+        testkit::until("the monitor to die", || is_dead(monitor).then_some(()));
+        // It settles the run, and starts the container again beside us.
+        engine.list(false).unwrap();
+        // Not to wait for something, but to strike at another moment of that start in each round.
+        std::thread::sleep(std::time::Duration::from_micros(round * 100));
+        engine.remove(&container, engine::RemoveOptions { force: true, volumes: true }).unwrap();
+        assert_eq!(engine.list(true).unwrap(), [], "round {round}");
+    }
+    let left = || std::fs::read_dir(sandbox.state().join("containers")).unwrap().count();
+    testkit::until("nothing to start any more", || (left() == 0).then_some(()));
+    sandbox.assert_empty();
+}
+
+pub(crate) fn what_was_removed_meanwhile_is_not_started() {
+    let sandbox = Sandbox::new();
+    let request = crate::sandbox::request(&["true"], json!({"name": "eg"}));
+    sandbox.call(&["create", &request.to_string()]).ok();
+    let container = sandbox.find("eg");
+    sandbox.call(&["rm", "eg"]).ok();
+    let started = sandbox.engine().start(&container, engine::StartMode::Detached);
+    assert!(matches!(started, Err(engine::Error::NoSuchContainer(_))), "{started:?}");
+    sandbox.assert_empty();
+}
+
 pub(crate) fn a_wait_is_answered_by_the_first_end() {
     let sandbox = Sandbox::new();
     let script = "while [ ! -e /go ]; do sleep 0.01; done; rm /go; exit 4";

@@ -6,7 +6,7 @@
 //!
 //! A record is a hint and not a right: whoever follows it makes sure that the process is the one that wrote it (by its pidfd's
 //! inode number or its start time), that the descriptor is an EROFS mount, and that its UUID is that of the index. Whatever fails, the answer is a mount of
-//! one's own. Records of the dead are removed by the one who meets them.
+//! one's own. Records of the dead are removed by the one who meets them, and by whoever settles what a crash left.
 
 use std::fs;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -87,6 +87,25 @@ pub(super) fn take(state: &Path, image: &Image, recorder: &Recorder) -> Option<O
     None
 }
 
+/// Removes what dead holders have left: their records, and those that were only half written.
+pub fn forget_dead(state: &Path) {
+    let mounts = state.join("mounts");
+    for directory in file::names(&mounts).unwrap_or_default().iter().map(|chain| mounts.join(chain)) {
+        for name in file::names(&directory).unwrap_or_default() {
+            let path = directory.join(&name);
+            let pid = name.strip_suffix(".new").unwrap_or(&name).parse::<u32>();
+            match (pid, read(&path)) {
+                (Ok(_), Some(record)) => forget_if_dead(&path, &record),
+                // Cut short by a crash, or just being written by one that lives.
+                (Ok(pid), None) if living(pid).is_none() => drop(fs::remove_file(&path)),
+                _ => {}
+            }
+        }
+        // Refused while others hold the image.
+        let _ = fs::remove_dir(&directory);
+    }
+}
+
 fn read(path: &Path) -> Option<Record> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
@@ -121,10 +140,18 @@ fn folded(uuid: [u8; 16]) -> u64 {
 }
 
 fn forget_if_dead(path: &Path, record: &Record) {
-    let now = process::pidfd_open(record.pid).and_then(|pidfd| identity(&pidfd, record.pid));
-    if now.ok() != Some(record.identity) {
+    let now = living(record.pid).and_then(|pidfd| identity(&pidfd, record.pid).ok());
+    if now != Some(record.identity) {
         let _ = fs::remove_file(path);
     }
+}
+
+/// Returns the process of this number if it runs. One that has ended and is not reaped yet has closed what it held.
+fn living(pid: u32) -> Option<OwnedFd> {
+    let pidfd = process::pidfd_open(pid).ok()?;
+    // A pidfd becomes readable when its process ends.
+    let ended = sys::signal::wait_readable(&pidfd, Some(std::time::Duration::ZERO)).unwrap_or(false);
+    (!ended).then_some(pidfd)
 }
 
 fn directory(state: &Path, chain: &ChainId) -> PathBuf {

@@ -20,7 +20,7 @@ use trace::Recorder;
 
 use crate::Image;
 
-pub use holder::Holder;
+pub use holder::{Holder, forget_dead};
 
 /// An image's tree, mounted read-only and attached nowhere.
 #[derive(Debug)]

@@ -155,6 +155,37 @@ fn a_record_that_lies_is_not_believed() {
     assert_eq!(std::fs::read_dir(state.join("mounts")).unwrap().count(), 0, "a holder takes its record along");
 }
 
+#[test]
+fn what_dead_holders_left_is_cleared_away_and_the_living_are_not_touched() {
+    let sandbox = Sandbox::new();
+    let image = add(&sandbox.store, &[&tar("a", b"right")], &["eg"]).unwrap();
+    let state = sandbox.directory.path().join("state");
+    let mounted = view(&image);
+    let holder = announce(&state, &image, mounted.as_fd());
+    let own = std::process::id();
+    let directory = state.join("mounts").join(image.chain.digest().hex());
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    let dead = child.id();
+    // Ended, and not reaped before the end of the test: a number that is still taken by nobody who lives.
+    sys::signal::wait_readable(sys::process::pidfd_open(dead).unwrap(), None).unwrap();
+    let whole = format!("{{\"pid\":{dead},\"identity\":1,\"fd\":7}}");
+    // A record, one that was written and not yet renamed, one that was cut short; and one that is just being written.
+    let gone = directory.parent().unwrap().join("00");
+    std::fs::create_dir(&gone).unwrap();
+    std::fs::write(directory.join(dead.to_string()), &whole).unwrap();
+    std::fs::write(gone.join(format!("{dead}.new")), &whole).unwrap();
+    std::fs::write(directory.join(format!("{dead}.new")), &whole[..9]).unwrap();
+    std::fs::write(directory.join(format!("{own}.new")), "").unwrap();
+    store::snapshot::forget_dead(&state);
+    let mut left: Vec<_> = std::fs::read_dir(&directory).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    left.sort();
+    assert_eq!(left, [own.to_string(), format!("{own}.new")].map(std::ffi::OsString::from));
+    assert!(!gone.exists(), "a directory that nobody needs goes too");
+    assert_eq!(shared(&image, &state).origin(), Origin::Shared);
+    drop(holder);
+    child.wait().unwrap();
+}
+
 fn announce(state: &Path, image: &Image, fd: BorrowedFd<'_>) -> Holder {
     Holder::announce(state, &image.chain, fd).unwrap()
 }
