@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -31,10 +32,41 @@ pub(crate) struct Context {
     /// Where all choices come from.
     pub(crate) seed: u64,
     /// How many rounds were asked for.
-    pub(crate) rounds: usize,
+    pub(crate) rounds: Option<usize>,
+    /// Whether to be done in a minute.
+    pub(crate) short: bool,
     /// Whether to say what each round does.
     pub(crate) verbose: bool,
     directory: TempDir,
+    answers: AtomicU64,
+}
+
+/// Where one call's output goes. Files, and not pipes: what the command leaves behind may hold them open for ever.
+#[derive(Debug)]
+pub(crate) struct AnswerFiles(PathBuf);
+
+impl AnswerFiles {
+    /// Makes the file of one stream.
+    pub(crate) fn create(&self, name: &str) -> std::io::Result<std::fs::File> {
+        std::fs::File::create(self.path(name))
+    }
+
+    /// Reads what was written so far.
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap_or_default()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.with_extension(name)
+    }
+}
+
+impl Drop for AnswerFiles {
+    fn drop(&mut self) {
+        for name in ["out", "err"] {
+            let _ = std::fs::remove_file(self.path(name));
+        }
+    }
 }
 
 impl Context {
@@ -56,11 +88,21 @@ impl Context {
         let program = program.ok_or_else(|| Failure("--program PATH says what is under test".into()))?;
         let directory = tempfile::Builder::new().prefix("conductor-torture-").tempdir();
         let directory = directory.map_err(|error| Failure(format!("cannot make a directory: {error}")))?;
-        let rounds = rounds.unwrap_or(if short { 60 } else { 1000 });
-        let rounds = usize::try_from(rounds).map_err(|error| Failure(error.to_string()))?;
-        let context = Self { program, seed: seed.unwrap_or_else(clock), rounds, verbose, directory };
+        let rounds = rounds.map(usize::try_from).transpose().map_err(|error| Failure(error.to_string()))?;
+        let seed = seed.unwrap_or_else(clock);
+        let context = Self { program, seed, rounds, short, verbose, directory, answers: AtomicU64::new(0) };
         context.import()?;
         Ok((context, names))
+    }
+
+    /// Returns how many rounds to go.
+    pub(crate) fn rounds_or(&self, long: usize, short: usize) -> usize {
+        self.rounds.unwrap_or(if self.short { short } else { long })
+    }
+
+    /// Returns a place for the output of one call.
+    pub(crate) fn answer_files(&self) -> AnswerFiles {
+        AnswerFiles(self.directory.path().join(format!("answer-{}", self.answers.fetch_add(1, Ordering::Relaxed))))
     }
 
     /// Returns the directory for `--root`.
@@ -84,17 +126,14 @@ impl Context {
     /// Runs a command to its end; `None` if it is stuck, in which case it has been killed.
     pub(crate) fn ended(&self, words: &[&str]) -> Result<Option<Output>, Failure> {
         let cannot = |error: std::io::Error| Failure(format!("cannot run {}: {error}", words.join(" ")));
-        // Files, and not pipes: what the command leaves behind may hold them open for ever.
-        let [out, err] = ["out", "err"].map(|name| self.directory.path().join(name));
+        let files = self.answer_files();
         let mut command = self.conductor(words);
-        command.stdout(std::fs::File::create(&out).map_err(cannot)?);
-        command.stderr(std::fs::File::create(&err).map_err(cannot)?);
+        command.stdout(files.create("out").map_err(cannot)?).stderr(files.create("err").map_err(cannot)?);
         let mut child = command.spawn().map_err(cannot)?;
         let start = Instant::now();
         while start.elapsed() < DEADLINE {
             if let Some(status) = child.try_wait().map_err(cannot)? {
-                let [stdout, stderr] = [out, err].map(|path| std::fs::read(path).unwrap_or_default());
-                return Ok(Some(Output { status, stdout, stderr }));
+                return Ok(Some(Output { status, stdout: files.read("out"), stderr: files.read("err") }));
             }
             std::thread::park_timeout(Duration::from_millis(2));
         }

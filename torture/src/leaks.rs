@@ -1,7 +1,7 @@
 //! What is there before a round and must be no more after it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use testkit::Census;
@@ -24,7 +24,7 @@ impl Leaks {
         let mut directories: Vec<&Path> = below.iter().map(AsRef::as_ref).collect();
         directories.push(&state);
         let mut others = BTreeSet::new();
-        cgroups(Path::new("/sys/fs/cgroup"), false, &mut others);
+        cgroups(&mut others);
         others.extend(processes(context).into_iter().map(|(pid, words)| format!("process: {pid} {words}")));
         let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
         others.insert(format!("descriptors of the harness: {descriptors}"));
@@ -60,15 +60,34 @@ pub(crate) fn processes(context: &Context) -> Vec<(u32, String)> {
     pids.filter_map(told).collect()
 }
 
-/// Collects the directories of cgroups below any that is called `conductor`.
-fn cgroups(directory: &Path, inside: bool, found: &mut BTreeSet<String>) {
-    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            continue;
+/// Reads the command line of a process; empty if there is none.
+pub(crate) fn words_of(pid: u32) -> String {
+    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).replace('\0', " ")
+}
+
+/// Reads the ID of the container for which a process of ours works: a monitor of any kind has it in its order.
+pub(crate) fn id_of(words: &str) -> Option<String> {
+    let (_, rest) = words.split_once("\"id\":\"")?;
+    rest.get(..64).map(str::to_owned)
+}
+
+/// Collects the cgroups below `conductor` of every hierarchy. One that holds processes is told of by these, and may belong to
+/// another engine.
+fn cgroups(found: &mut BTreeSet<String>) {
+    let root = Path::new("/sys/fs/cgroup");
+    for hierarchy in std::iter::once(root.to_owned()).chain(directories(root)) {
+        let mut open = directories(&hierarchy.join("conductor"));
+        while let Some(directory) = open.pop() {
+            if std::fs::read(directory.join("cgroup.procs")).is_ok_and(|procs| procs.is_empty()) {
+                found.insert(format!("cgroup: {}", directory.display()));
+            }
+            open.extend(directories(&directory));
         }
-        if inside {
-            found.insert(format!("cgroup: {}", entry.path().display()));
-        }
-        cgroups(&entry.path(), inside || entry.file_name() == "conductor", found);
     }
+}
+
+fn directories(above: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(above).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
 }

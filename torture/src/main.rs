@@ -5,11 +5,16 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a workbench talks to the person at it")]
 
+mod checks;
 mod context;
+mod faults;
+mod histories;
 mod kills;
 mod leaks;
+mod model;
 mod report;
 mod seed;
+mod tracer;
 
 use std::process::ExitCode;
 
@@ -20,7 +25,8 @@ use report::Findings;
 type Experiment = fn(&Context) -> Result<Findings, Failure>;
 
 /// The experiments by name, in the order in which they run.
-const EXPERIMENTS: &[(&str, Experiment)] = &[("kills", kills::run)];
+const EXPERIMENTS: &[(&str, Experiment)] =
+    &[("kills", kills::run), ("faults", faults::run), ("histories", histories::run)];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -36,6 +42,11 @@ fn main() -> ExitCode {
 
 /// Runs the experiments that are named, or all, and tells whether nothing was found.
 fn tortured(words: &[String]) -> Result<bool, Failure> {
+    if let [first, rest @ ..] = words
+        && first == faults::LAUNCH
+    {
+        return faults::launch(rest);
+    }
     let (context, names) = Context::from_words(words)?;
     if let Some(name) = names.iter().find(|name| !EXPERIMENTS.iter().any(|(known, _)| known == name)) {
         return Err(Failure(format!("no experiment is called {name}")));

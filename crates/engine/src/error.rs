@@ -47,6 +47,9 @@ pub enum Error {
     /// The container runs already.
     #[error("container {0} is running already")]
     AlreadyRunning(String),
+    /// The other end of an attached command is gone without a word.
+    #[error("the monitor of container {0} was killed, and the container with it: what it still wrote is lost")]
+    MonitorLost(String),
     /// Two options that exclude each other.
     #[error("conflicting options: {0}")]
     Conflict(&'static str),

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use cgroup::{Cgroup, CgroupPath, Hierarchies};
 use oci::runtime::{Process, Spec};
@@ -62,6 +63,21 @@ impl Engine {
         request: &ExecRequest,
     ) -> Result<(runtime::Process, Streams), Error> {
         let (pid, pidfd) = self.first_process(container)?;
+        self.join(container, request, pid, &pidfd).map_err(|error| match error {
+            Error::Exec { code: 125, .. } | Error::Doing { .. } if is_ending(pid, &pidfd) => {
+                Error::NotRunning(container.name.to_string())
+            }
+            error => error,
+        })
+    }
+
+    fn join(
+        &self,
+        container: &Container,
+        request: &ExecRequest,
+        pid: u32,
+        pidfd: &OwnedFd,
+    ) -> Result<(runtime::Process, Streams), Error> {
         let doing = || format!("run a command in container {}", container.name);
         let spec: Spec = records::read(&self.layout().config(&container.id))?
             .ok_or_else(|| Error::NotRunning(container.name.to_string()))?;
@@ -81,7 +97,7 @@ impl Engine {
         };
         let options = ExecOptions {
             pid,
-            pidfd: &pidfd,
+            pidfd,
             process: &process,
             seccomp: linux.and_then(|linux| linux.seccomp().as_ref()),
             state: Some(&state),
@@ -105,6 +121,16 @@ impl Engine {
         let owned = ledger::owner(self.layout(), &container.id)? == Owner::Living && path.exists();
         if owned { Ok((run.pid, pidfd)) } else { Err(not_running()) }
     }
+}
+
+/// Tells whether a container has ended or is just ending: it has killed what was to join it, or can be joined no more.
+fn is_ending(pid: u32, pidfd: &OwnedFd) -> bool {
+    // The ninth field are the task's flags, include/linux/sched.h; the second one, in brackets, may hold anything.
+    const PF_EXITING: u64 = 0x4;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let flags = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(6)?.parse::<u64>().ok());
+    let ended = sys::signal::wait_readable(pidfd, Some(Duration::ZERO)).unwrap_or(false);
+    ended || flags.is_some_and(|flags| flags & PF_EXITING != 0)
 }
 
 fn start_error(container: &Container, error: runtime::CreateError) -> Error {

@@ -33,6 +33,11 @@ impl Layout {
         self.containers().join(id.as_str())
     }
 
+    /// Where a container's directory goes to be removed; the name is no id, so nobody takes it for a container.
+    pub(crate) fn removed_container(&self, id: &ContainerId) -> PathBuf {
+        self.containers().join(format!(".{id}.{}", std::process::id()))
+    }
+
     pub(crate) fn record(&self, id: &ContainerId) -> PathBuf {
         self.container(id).join("container.json")
     }
@@ -83,6 +88,11 @@ impl Layout {
 
     pub(crate) fn run(&self, id: &ContainerId) -> PathBuf {
         self.runs().join(id.as_str())
+    }
+
+    /// Where a run's directory goes to be removed; the name is no id, so nobody takes it for a run.
+    pub(crate) fn closed_run(&self, id: &ContainerId) -> PathBuf {
+        self.runs().join(format!(".{id}.{}", std::process::id()))
     }
 
     pub(crate) fn lock(&self, id: &ContainerId) -> PathBuf {

@@ -9,7 +9,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use cgroup::{Cgroup, CgroupPath, Hierarchies};
@@ -76,13 +76,13 @@ pub(crate) fn claim(layout: &Layout, id: &ContainerId, recorder: &Recorder) -> R
 }
 
 /// Reads the record of a container whose run the caller has claimed. Without one it has just been removed, and the run goes
-/// with it.
-pub(crate) fn claimed_record(layout: &Layout, id: &ContainerId) -> Result<Container, Error> {
+/// with it; the error calls it as the user did.
+pub(crate) fn claimed_record(layout: &Layout, id: &ContainerId, called: &str) -> Result<Container, Error> {
     match records::container(layout, id)? {
         Some(container) => Ok(container),
         None => {
             remove::remove_run(layout, id)?;
-            Err(Error::NoSuchContainer(id.to_string()))
+            Err(Error::NoSuchContainer(called.to_owned()))
         }
     }
 }
@@ -97,8 +97,10 @@ fn hold(path: &Path) -> sys::Result<Option<File>> {
     if !try_hold(&lock)? {
         return Ok(None);
     }
-    let linked = lock.metadata().call(|| format!("fstat({path:?})"))?.nlink() > 0;
-    Ok(linked.then_some(lock))
+    // The run may have been closed between the two, and even opened again by somebody else.
+    let (held, there) = (lock.metadata().call(|| format!("fstat({path:?})"))?, std::fs::metadata(path));
+    let same = there.is_ok_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino()));
+    Ok(same.then_some(lock))
 }
 
 /// Whether a run has an owner.
@@ -150,9 +152,27 @@ pub(crate) fn sweep(layout: &Layout) -> Result<(), Error> {
             settle_or_warn(layout, &id);
         }
     }
+    clear_closed(layout)?;
     // Without the mark the next command looks again, which costs time and nothing else.
     let _ = File::create(layout.swept()).and_then(|mark| mark.set_modified(SystemTime::now()));
     Ok(())
+}
+
+/// Removes what is left of runs and containers whose removal was interrupted.
+pub(crate) fn clear_closed(layout: &Layout) -> Result<(), Error> {
+    let doing = || "clear away what is half removed";
+    for closed in hidden(&layout.runs()) {
+        // While somebody is at it, it is held.
+        if hold(&closed.join("lock")).doing(doing)?.is_some() {
+            remove::remove_closed(&closed).doing(doing)?;
+        }
+    }
+    hidden(&layout.containers()).iter().try_for_each(|removed| remove::remove_tree(removed)).doing(doing)
+}
+
+fn hidden(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b".")).map(|entry| entry.path()).collect()
 }
 
 /// How long a look at all runs is good for.

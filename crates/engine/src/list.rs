@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use oci::Digest;
@@ -13,8 +14,9 @@ use crate::layout::Layout;
 use crate::ledger::{self, Owner};
 use crate::names::{self, named};
 use crate::records::{self, Exit, Run};
+use crate::remove;
 use crate::wire::Wishes;
-use crate::{Container, ContainerId, Engine, Error, State, Status, Summary};
+use crate::{Container, ContainerId, ContainerName, Engine, Error, State, Status, Summary};
 
 impl Engine {
     /// Lists the containers that run, or `all`; the newest first.
@@ -22,6 +24,7 @@ impl Engine {
     /// A running container costs six system calls: its lock asked for, its state read, its process asked for.
     pub fn list(&self, all: bool) -> Result<Vec<Summary>, Error> {
         let mut running = Vec::new();
+        ledger::clear_closed(self.layout())?;
         for id in ledger::runs(self.layout())? {
             match ledger::owner(self.layout(), &id)? {
                 Owner::Dead => ledger::settle_or_warn(self.layout(), &id),
@@ -42,16 +45,63 @@ impl Engine {
                 continue;
             }
             match records::container(self.layout(), &id) {
-                Ok(Some(container)) => {
-                    let state = self.state(&container)?;
-                    list.push(container.summary(state));
-                }
                 // It is just being created or removed.
                 Ok(None) => {}
+                Ok(Some(container)) if !self.keeps_name(&container)? => {}
+                Ok(Some(container)) => match self.state(&container) {
+                    Ok(state) => list.push(container.summary(state)),
+                    Err(Error::NoSuchContainer(_)) => {}
+                    Err(error) => return Err(error),
+                },
                 Err(error) => list.push(dead(self.layout(), id, &error)),
             }
         }
         Ok(list)
+    }
+
+    /// Makes sure that a container on record has its name. Where a power cut came between two steps of a removal, or took the
+    /// name alone, it gets the name back; unless another one has that by now, which tells that it had been removed.
+    fn keeps_name(&self, container: &Container) -> Result<bool, Error> {
+        let layout: &Layout = self.layout();
+        // A link that cannot be read tells nothing.
+        if !names::was_given_back(layout, &container.name, &container.id).unwrap_or(false) {
+            return Ok(true);
+        }
+        // Somebody is just removing it.
+        let Some(claim) = ledger::claim(layout, &container.id, self.recorder())? else { return Ok(false) };
+        let stays = match records::container(layout, &container.id)? {
+            None => false,
+            Some(_) => match names::reserve(layout, &container.id, &container.name)? {
+                None => true,
+                Some(holder) => {
+                    tracing::warn!(container = container.id.short(), %holder, "its name is another one's: its removal is finished");
+                    remove::remove_files(layout, &container.id, None, &[])?;
+                    false
+                }
+            },
+        };
+        remove::remove_run(layout, &container.id)?;
+        drop(claim);
+        Ok(stays)
+    }
+
+    /// Returns the run of a container whose command lives. Where the command has just ended, its monitor is waited for,
+    /// until it has written down how: before that there is nothing true to say of it.
+    fn running_or_recorded(&self, id: &ContainerId) -> Result<Option<Run>, Error> {
+        let until = Instant::now() + client::PATIENCE;
+        loop {
+            if let Some(run) = self.running(id) {
+                return Ok(Some(run));
+            }
+            let Ok(Some(run)) = records::read::<Run>(&self.layout().run_state(id)) else { return Ok(None) };
+            let exits = [self.layout().exit(id), self.layout().unsaved_exit(id)];
+            let of_this_run = |exit: Exit| exit.started_at == Some(run.started_at);
+            let recorded = exits.iter().any(|path| records::read(path).is_ok_and(|exit| exit.is_some_and(of_this_run)));
+            if recorded || ledger::owner(self.layout(), id)? != Owner::Living || Instant::now() >= until {
+                return Ok(None);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Returns the run of a container whose command lives at this moment.
@@ -87,7 +137,7 @@ impl Engine {
         let id = &container.id;
         match ledger::owner(self.layout(), id)? {
             Owner::Living => {
-                if let Some(run) = self.running(id) {
+                if let Some(run) = self.running_or_recorded(id)? {
                     return Ok(run.state());
                 }
             }
@@ -100,6 +150,10 @@ impl Engine {
                 Ok(None) => {}
                 Err(error) => return Ok(self.state_of_damaged_end(id, &error)),
             }
+        }
+        // Its files go before its record: without these it may have been removed while we looked.
+        if !self.layout().record(id).exists() {
+            return Err(Error::NoSuchContainer(container.name.to_string()));
         }
         Ok(self.state_without_end(id))
     }
@@ -124,10 +178,29 @@ impl Engine {
         let word = reference.strip_prefix('/').unwrap_or(reference);
         let id = match (word.parse::<ContainerId>(), word.parse()) {
             (Ok(id), _) => Some(id),
-            (_, Ok(name)) => named(self.layout(), &name).map_or_else(|| self.find_prefix(word), |id| Ok(Some(id)))?,
+            (_, Ok(name)) => match self.find_named(&name)? {
+                Some(container) => return Ok(container),
+                None => self.find_prefix(word)?,
+            },
             _ => self.find_prefix(word)?,
         };
         records::container(self.layout(), &id.ok_or_else(unknown)?)?.ok_or_else(unknown)
+    }
+
+    /// Finds a container by its name. One that is just being created has its name before it has its record, and is waited
+    /// for: whoever was told that the name is in use finds who uses it.
+    fn find_named(&self, name: &ContainerName) -> Result<Option<Container>, Error> {
+        let until = Instant::now() + client::PATIENCE;
+        loop {
+            let Some(id) = named(self.layout(), name) else { return Ok(None) };
+            if let Some(container) = records::container(self.layout(), &id)? {
+                return Ok(Some(container));
+            }
+            if ledger::owner(self.layout(), &id)? != Owner::Living || Instant::now() >= until {
+                return Ok(None);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn find_prefix(&self, prefix: &str) -> Result<Option<ContainerId>, Error> {

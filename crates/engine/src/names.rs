@@ -22,21 +22,55 @@ pub(crate) fn reserve(layout: &Layout, id: &ContainerId, name: &ContainerName) -
             made => made.call(|| format!("symlink({target:?}, {link:?})")),
         };
         match made {
-            Err(error) if error.errno() == sys::Errno::EXIST => match living_holder(layout, name)? {
-                Some(holder) => return Ok(Some(holder.short().to_owned())),
+            Err(error) if error.errno() == sys::Errno::EXIST => {
+                let Some(holder) = named(layout, name) else {
+                    clear_unreadable(&link).doing(|| format!("reserve the name {name}"))?;
+                    continue;
+                };
+                if lives(layout, &holder)? {
+                    return Ok(Some(holder.short().to_owned()));
+                }
                 // Left by a crash.
-                None => drop(std::fs::remove_file(&link)),
-            },
+                release(layout, name, &holder)?;
+            }
             made => return made.map(|()| None).doing(|| format!("reserve the name {name}")),
         }
     }
 }
 
-/// Returns the container that has a name, unless the name was left by a crash.
-fn living_holder(layout: &Layout, name: &ContainerName) -> Result<Option<ContainerId>, Error> {
-    let Some(id) = named(layout, name) else { return Ok(None) };
-    let lives = layout.record(&id).exists() || ledger::owner(layout, &id)? == Owner::Living;
-    Ok(lives.then_some(id))
+/// Removes a link that leads to no container at all, which we never make; content when the name has just been given back.
+fn clear_unreadable(link: &Path) -> sys::Result<()> {
+    match std::fs::read_link(link) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Ok(target)
+            if target.file_name().and_then(|id| id.to_str()).is_some_and(|id| id.parse::<ContainerId>().is_ok()) =>
+        {
+            Ok(())
+        }
+        _ => remove::unlink(link),
+    }
+}
+
+fn lives(layout: &Layout, id: &ContainerId) -> Result<bool, Error> {
+    Ok(layout.record(id).exists() || ledger::owner(layout, id)? == Owner::Living)
+}
+
+/// Gives a name back, if it is this container's: it may have gone to another one meanwhile.
+///
+/// Whoever removes a name holds a lock on the directory of names, so that it removes the link that it has read. A
+/// name is made without it: the link is made by one alone.
+pub(crate) fn release(layout: &Layout, name: &ContainerName, id: &ContainerId) -> Result<(), Error> {
+    let doing = || format!("give the name {name} back");
+    let directory = layout.names();
+    let opened = match std::fs::File::open(&directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.call(|| format!("open({directory:?})")).doing(doing)?,
+    };
+    opened.lock().call(|| format!("flock({directory:?}, LOCK_EX)")).doing(doing)?;
+    match was_given_back(layout, name, id)? {
+        true => Ok(()),
+        false => remove::unlink(&layout.name(name)).doing(doing),
+    }
 }
 
 /// Returns the container to which a name leads.
@@ -63,7 +97,8 @@ pub(crate) fn of(layout: &Layout, id: &ContainerId) -> Option<ContainerName> {
 
 /// Removes the names of a container whose record is gone.
 pub(crate) fn forget(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
-    links(layout, id).try_for_each(|link| remove::unlink(&link.path()).doing(|| "give a container's name back"))
+    let names = links(layout, id).filter_map(|link| link.file_name().to_str()?.parse().ok());
+    names.into_iter().try_for_each(|name| release(layout, &name, id))
 }
 
 fn links(layout: &Layout, id: &ContainerId) -> impl Iterator<Item = std::fs::DirEntry> {

@@ -17,12 +17,16 @@ use crate::wire::Wishes;
 use crate::{Container, ContainerId, ContainerName, Engine, Error, RemoveOptions, Signal};
 
 impl Engine {
-    /// Removes a container; with `force` it is killed first if it runs. Content when it is gone already.
+    /// Removes a container; with `force` it is killed first if it runs, and all is well if somebody else has removed it.
     pub fn remove(&self, container: &Container, options: RemoveOptions) -> Result<(), Error> {
         self.sweep()?;
         let layout = self.layout();
         // From here on nobody can start it.
         let claim = self.claim_ended(container, options.force)?;
+        match ledger::claimed_record(layout, &container.id, container.name.as_str()) {
+            Err(Error::NoSuchContainer(_)) if options.force => return Ok(()),
+            found => drop(found?),
+        }
         self.recorder().record(&RemoveStep { layout, container });
         let volumes: &[ContainerName] = if options.volumes { &container.anonymous_volumes } else { &[] };
         remove_files(layout, &container.id, Some(&container.name), volumes)?;
@@ -40,8 +44,8 @@ impl Engine {
             if ledger::owner(layout, &container.id)? == Owner::Living {
                 match force {
                     true => self.end(container, Signal::KILL)?,
-                    false if self.is_running(container)? => return Err(Error::Running(container.name.to_string())),
-                    false => self.await_close(container)?,
+                    false if self.await_close(container)? => {}
+                    false => return Err(Error::Running(container.name.to_string())),
                 }
             }
             match ledger::claim(layout, &container.id, self.recorder())? {
@@ -78,7 +82,7 @@ impl Engine {
             let Ok(Some(container)) = crate::records::container(self.layout(), &id) else { continue };
             match self.remove(&container, RemoveOptions::default()) {
                 Ok(()) => removed.push(container),
-                Err(Error::Running(_)) => {}
+                Err(Error::Running(_) | Error::NoSuchContainer(_)) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -86,7 +90,8 @@ impl Engine {
     }
 }
 
-/// Removes what a container has on the disk. The name goes first: what is half removed can be called no more.
+/// Removes what a container has on the disk. The name goes first: what is half removed can be called no more. The rest goes
+/// at once, by a rename, and is then removed at leisure.
 pub(crate) fn remove_files(
     layout: &Layout,
     id: &ContainerId,
@@ -94,13 +99,34 @@ pub(crate) fn remove_files(
     volumes: &[ContainerName],
 ) -> Result<(), Error> {
     match name {
-        Some(name) => unlink(&layout.name(name)).doing(|| format!("give the name {name} back"))?,
+        Some(name) => names::release(layout, name, id)?,
         None => names::forget(layout, id)?,
     }
     for volume in volumes {
         remove_tree(&layout.volumes().join(volume.as_str())).doing(|| format!("remove volume {volume}"))?;
     }
-    remove_tree(&layout.container(id)).doing(|| format!("remove the files of container {}", id.short()))
+    let doing = || format!("remove the files of container {}", id.short());
+    let (files, removed) = (layout.container(id), layout.removed_container(id));
+    match renamed(&files, &removed) {
+        Ok(_) => remove_tree(&removed).doing(doing),
+        // A full disk may refuse the rename of what is to make room.
+        Err(_) => remove_tree(&files).doing(doing),
+    }
+}
+
+/// Renames a directory that is to be removed; tells whether it was there. Something of the new name was left by a process of our
+/// number that was killed here, and is removed.
+fn renamed(from: &Path, to: &Path) -> sys::Result<bool> {
+    loop {
+        match std::fs::rename(from, to) {
+            Ok(()) => return Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => {
+                remove_tree(to)?;
+            }
+            answer => return answer.call(|| format!("rename({from:?}, {to:?})")).map(|()| true),
+        }
+    }
 }
 
 const RUN_FILES: [&str; 11] = [
@@ -117,18 +143,28 @@ const RUN_FILES: [&str; 11] = [
     "lock",
 ];
 
-/// Removes a run's directory, the lock last: while it is there, what remains can be found.
+/// Closes a run, which the caller has claimed.
+///
+/// Its directory is renamed first: whoever claims the container next makes another one, and nobody ever sees half a run.
 pub(crate) fn remove_run(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
-    let run = layout.run(id);
+    let (run, closed) = (layout.run(id), layout.closed_run(id));
     let doing = || format!("close the run of container {}", id.short());
-    for name in RUN_FILES {
-        unlink(&run.join(name)).doing(doing)?;
+    match renamed(&run, &closed).doing(doing)? {
+        true => remove_closed(&closed).doing(doing),
+        false => Ok(()),
     }
-    match std::fs::remove_dir(&run) {
+}
+
+/// Removes the directory of a run that is closed; the lock goes last, so that a sweep leaves alone what is being removed.
+pub(crate) fn remove_closed(closed: &Path) -> sys::Result<()> {
+    for name in RUN_FILES {
+        unlink(&closed.join(name))?;
+    }
+    match std::fs::remove_dir(closed) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         // Half written files of a process that died.
-        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => remove_tree(&run).doing(doing),
-        answer => answer.call(|| format!("rmdir({run:?})")).doing(doing),
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => remove_tree(closed),
+        answer => answer.call(|| format!("rmdir({closed:?})")),
     }
 }
 
@@ -139,7 +175,7 @@ pub(crate) fn unlink(path: &Path) -> sys::Result<()> {
     }
 }
 
-fn remove_tree(path: &Path) -> sys::Result<()> {
+pub(crate) fn remove_tree(path: &Path) -> sys::Result<()> {
     match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         answer => answer.call(|| format!("unlinkat({path:?})")),

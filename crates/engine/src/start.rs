@@ -70,14 +70,13 @@ impl Engine {
         let already = || Error::AlreadyRunning(container.name.to_string());
         let claim = match ledger::claim(self.layout(), &container.id, self.recorder())? {
             Some(claim) => claim,
-            None if self.is_running(container)? => return Err(already()),
-            None => {
-                self.await_close(container)?;
+            None if self.await_close(container)? => {
                 ledger::claim(self.layout(), &container.id, self.recorder())?.ok_or_else(already)?
             }
+            None => return Err(already()),
         };
         // It may have been removed since the caller found it.
-        let container = &ledger::claimed_record(self.layout(), &container.id)?;
+        let container = &ledger::claimed_record(self.layout(), &container.id, container.name.as_str())?;
         let (attached, warnings) = self.launch(container, &image, claim, &mode)?;
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(attached)
@@ -97,7 +96,7 @@ impl Engine {
         };
         let launched = self.prepare(container, image).and_then(|prepared| {
             let signals = options.map(|options| client::take_signals(options, container.request.tty)).transpose()?;
-            let (connection, found) = self.fork(container, image, claim, &prepared, options)?;
+            let (connection, found) = self.fork(container, image, &claim, &prepared, options)?;
             let mut warnings = prepared.plan.warnings;
             // What the plan knew is found again when it is applied.
             let news: Vec<_> = found.into_iter().filter(|found| !warnings.contains(found)).collect();
@@ -108,6 +107,8 @@ impl Engine {
             Ok(launched) => launched,
             Err(error) => return Err(self.clear_failed(container, error)),
         };
+        // From here on the monitor alone holds the mark: it is gone when the monitor is.
+        drop(claim);
         let Some(options) = options else { return Ok((None, warnings)) };
         let outcome = self.stay(container, connection, options, signals)?;
         Ok((Some(outcome), warnings))
@@ -124,10 +125,14 @@ impl Engine {
         let session = Session::new(connection, options, container.request.tty, signals)?;
         match session.run()? {
             Some(outcome) => Ok(outcome),
-            // The monitor was killed.
+            // The monitor was killed, and its container with it.
             None => {
-                let code = self.state(container).map_or(137, |state| u8::try_from(state.exit_code).unwrap_or(137));
-                Ok(AttachOutcome::Exited(code))
+                self.settle(container)?;
+                let exit = records::read::<Exit>(&self.layout().exit(&container.id))?;
+                match exit.filter(|exit| exit.error.is_empty()) {
+                    Some(exit) => Ok(AttachOutcome::Exited(exit.exit_code)),
+                    None => Err(Error::MonitorLost(container.name.to_string())),
+                }
             }
         }
     }
@@ -256,7 +261,7 @@ impl Engine {
         &self,
         container: &Container,
         image: &Image,
-        claim: Claim,
+        claim: &Claim,
         prepared: &Prepared,
         options: Option<&AttachOptions>,
     ) -> Result<(Connection, Vec<String>), Error> {
@@ -267,9 +272,7 @@ impl Engine {
         });
         let restart = Restart { policy: container.request.restart, ..Restart::default() };
         let beginning = Beginning { engine: self, container, chain: image.chain, prepared, wishes, restart };
-        let socket = fork_monitor(&beginning, &claim).doing(|| format!("start a monitor for {}", container.name))?;
-        // From here on the monitor alone holds the mark: it is gone when the monitor is.
-        drop(claim);
+        let socket = fork_monitor(&beginning, claim).doing(|| format!("start a monitor for {}", container.name))?;
         let failed = |code, source| Error::Start { name: container.name.to_string(), code, source };
         match client::wait_for_start(&socket) {
             Ok((process, warnings)) => Ok((Connection { socket, process: Some(process) }, warnings)),
@@ -278,7 +281,7 @@ impl Engine {
         }
     }
 
-    /// Clears away what a start that failed has left; what went wrong stays on record.
+    /// Clears away what a start that failed has left, while its claim is still held; what went wrong stays on record.
     pub(crate) fn clear_failed(&self, container: &Container, error: Error) -> Error {
         let layout = self.layout();
         let clear = || -> Result<(), Error> {

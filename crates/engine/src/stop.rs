@@ -145,11 +145,20 @@ impl Engine {
     }
 
     /// Waits until the run of a container whose command has ended is cleared away: its end can be seen a moment before.
-    pub(crate) fn await_close(&self, container: &Container) -> Result<(), Error> {
+    /// Returns false, at once, when the container runs or is just being started.
+    pub(crate) fn await_close(&self, container: &Container) -> Result<bool, Error> {
+        if self.is_running(container)? {
+            return Ok(false);
+        }
         if let Some(connection) = client::connect_to_owner(self.layout(), &container.id, Wishes::default())? {
+            // What had an owner and did not run may have been about to: when the monitor answers, it does.
+            if self.is_running(container)? {
+                return Ok(false);
+            }
             client::wait_for_end(&connection.socket)?;
         }
-        self.settle(container)
+        self.settle(container)?;
+        Ok(true)
     }
 
     /// Sends a signal to a container's command.

@@ -70,7 +70,7 @@ impl Again {
             return Err(Error::AlreadyRunning(self.id.to_string()));
         };
         // Not before the claim: until then it can be removed.
-        let container = ledger::claimed_record(engine.layout(), &self.id)?;
+        let container = ledger::claimed_record(engine.layout(), &self.id, self.id.as_str())?;
         if engine.layout().stopping(&self.id).exists() {
             close_stopped(&engine, &self.id)?;
             processes::exit(0);

@@ -68,6 +68,7 @@ const TESTS: &[Test] = tests! {
            a_removal_that_was_killed_is_brought_to_its_end
            a_name_that_cannot_be_read_removes_nothing
            a_removal_that_was_killed_takes_its_own_volumes_along
+           a_removal_that_a_power_cut_interrupted_is_undone_or_finished
            a_dead_process_is_never_listed
            a_full_disk_stops_no_command_and_loses_no_end
            whatever_is_killed_at_any_moment_leaves_nothing;

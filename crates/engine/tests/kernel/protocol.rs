@@ -34,7 +34,12 @@ pub(crate) fn a_command_of_version_1_is_understood() {
     socket::send(&old, b"zfuture", &[]).unwrap();
     socket::send(&old, b"R\x18\x00\x50\x00", &[]).unwrap();
     socket::send(&old, b"Iline\n", &[]).unwrap();
-    assert_eq!(receive(&old).0, b"Ogot line\n");
+    // The first line may have come before we did, or not.
+    let heard = match receive(&old) {
+        (heard, _) if heard == b"Oout\n" => receive(&old),
+        heard => heard,
+    };
+    assert_eq!(heard.0, b"Ogot line\n");
     assert_eq!(receive(&old).0, b"Q\x06");
     assert_eq!(receive(&old).0, b"");
 }

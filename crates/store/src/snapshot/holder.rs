@@ -43,15 +43,22 @@ impl Holder {
         // Written beside, as a reader may come at any time; the suffix is no number, so nobody takes it for a record.
         let beside = directory.join(format!("{pid}.new"));
         let text = serde_json::to_string(&record).unwrap_or_default();
-        if fs::write(&beside, &text).is_err() {
+        let made = Self::write(state, &directory, &beside, &text).and_then(|()| file::rename(&beside, &path));
+        if made.is_err() {
+            let _ = fs::remove_file(&beside);
+        }
+        made.map(|()| Self { path })
+    }
+
+    fn write(state: &Path, directory: &Path, beside: &Path, text: &str) -> sys::Result<()> {
+        if fs::write(beside, text).is_err() {
             // The first holder of an image meets no directory yet.
-            for path in [state, &state.join("mounts"), &directory] {
+            for path in [state, &state.join("mounts"), directory] {
                 file::ensure_directory(path)?;
             }
-            fs::write(&beside, &text).call(|| format!("write({})", beside.display()))?;
+            fs::write(beside, text).call(|| format!("write({})", beside.display()))?;
         }
-        file::rename(&beside, &path)?;
-        Ok(Self { path })
+        Ok(())
     }
 }
 
