@@ -1,7 +1,8 @@
 //! What every experiment is given: the program under test, places of its own, the seed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,7 @@ impl std::fmt::Display for Failure {
 }
 
 /// What every experiment is given.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Context {
     /// The binary under test.
     pub(crate) program: PathBuf,
@@ -37,8 +38,10 @@ pub(crate) struct Context {
     pub(crate) short: bool,
     /// Whether to say what each round does.
     pub(crate) verbose: bool,
-    directory: TempDir,
-    answers: AtomicU64,
+    directory: Arc<TempDir>,
+    root: PathBuf,
+    state: PathBuf,
+    answers: Arc<AtomicU64>,
 }
 
 /// Where one call's output goes. Files, and not pipes: what the command leaves behind may hold them open for ever.
@@ -90,7 +93,10 @@ impl Context {
         let directory = directory.map_err(|error| Failure(format!("cannot make a directory: {error}")))?;
         let rounds = rounds.map(usize::try_from).transpose().map_err(|error| Failure(error.to_string()))?;
         let seed = seed.unwrap_or_else(clock);
-        let context = Self { program, seed, rounds, short, verbose, directory, answers: AtomicU64::new(0) };
+        let [root, state] = ["root", "state"].map(|name| directory.path().join(name));
+        let (directory, answers) = (Arc::new(directory), Arc::new(AtomicU64::new(0)));
+        let context = Self { program, seed, rounds, short, verbose, directory, root, state, answers };
+        context.write_archive()?;
         context.import()?;
         Ok((context, names))
     }
@@ -105,14 +111,29 @@ impl Context {
         AnswerFiles(self.directory.path().join(format!("answer-{}", self.answers.fetch_add(1, Ordering::Relaxed))))
     }
 
+    /// Returns the same with other directories for the program.
+    pub(crate) fn placed(&self, root: PathBuf, state: PathBuf) -> Self {
+        Self { root, state, ..self.clone() }
+    }
+
+    /// Returns the directory of the harness, in which everything else is.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Returns the directory for `--root`.
     pub(crate) fn root(&self) -> PathBuf {
-        self.directory.path().join("root")
+        self.root.clone()
     }
 
     /// Returns the directory for `--state`.
     pub(crate) fn state(&self) -> PathBuf {
-        self.directory.path().join("state")
+        self.state.clone()
+    }
+
+    /// Returns the archive of which the image was made.
+    pub(crate) fn archive(&self) -> PathBuf {
+        self.directory.path().join("busybox.tar")
     }
 
     /// Makes a call of the program on the harness's own directories.
@@ -137,20 +158,40 @@ impl Context {
             }
             std::thread::park_timeout(Duration::from_millis(2));
         }
+        eprintln!("{} is stuck: {}", words.join(" "), where_it_waits(child.id()));
         child.kill().and_then(|()| child.wait()).map_err(cannot)?;
         Ok(None)
     }
 
-    fn import(&self) -> Result<(), Failure> {
-        let archive = self.directory.path().join("busybox.tar");
-        let file = std::fs::File::create(&archive).map_err(|error| Failure(error.to_string()))?;
+    fn write_archive(&self) -> Result<(), Failure> {
+        let file = std::fs::File::create(self.archive()).map_err(|error| Failure(error.to_string()))?;
         fixture::busybox_tar(file);
+        Ok(())
+    }
+
+    /// Imports the image.
+    pub(crate) fn import(&self) -> Result<(), Failure> {
+        let archive = self.archive();
         match self.ended(&["import", &archive.to_string_lossy(), IMAGE])? {
             Some(output) if output.status.success() => Ok(()),
             Some(output) => Err(Failure(String::from_utf8_lossy(&output.stderr).into_owned())),
             None => Err(Failure("the import of the image did not end".into())),
         }
     }
+}
+
+/// Says in which call of the kernel a process waits, and what it has open.
+fn where_it_waits(pid: u32) -> String {
+    let [stack, call] = ["stack", "syscall"].map(|name| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        text.lines().take(6).collect::<Vec<_>>().join("; ")
+    });
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let open = entries.filter_map(|entry| {
+        let target = std::fs::read_link(entry.path()).ok()?;
+        Some(format!("{}={}", entry.file_name().display(), target.display()))
+    });
+    format!("{call}; {stack}; open: {}", open.collect::<Vec<_>>().join(" "))
 }
 
 fn number(option: &str, word: Option<&String>) -> Result<u64, Failure> {

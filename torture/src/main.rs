@@ -7,11 +7,13 @@
 
 mod checks;
 mod context;
+mod disk;
 mod faults;
 mod histories;
 mod kills;
 mod leaks;
 mod model;
+mod power;
 mod report;
 mod seed;
 mod tracer;
@@ -26,7 +28,7 @@ type Experiment = fn(&Context) -> Result<Findings, Failure>;
 
 /// The experiments by name, in the order in which they run.
 const EXPERIMENTS: &[(&str, Experiment)] =
-    &[("kills", kills::run), ("faults", faults::run), ("histories", histories::run)];
+    &[("kills", kills::run), ("faults", faults::run), ("histories", histories::run), ("power", power::run)];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

@@ -151,14 +151,24 @@ impl World {
             Word::Start => self.step_of_start(place, &operation.answer),
             word => match (word, self.state, &operation.answer) {
                 (_, State::Absent, Answer::NoSuch) => one(self.over(place)),
-                (Word::Stop, State::Running { run, .. }, Answer::Done) => one(self.ended(run, KILLED).over(place)),
-                (Word::Stop, State::Ended { .. }, Answer::Done) => one(self.over(place)),
-                (Word::Kill, State::Running { run, .. }, Answer::Done) => {
-                    one(self.with(place, Progress::Over, State::Running { run, doomed: true }))
+                // Both return when it has ended, which others may see before.
+                (Word::Stop | Word::Kill, State::Running { run, .. }, Answer::Done)
+                    if self.progress[place] == Progress::Waiting =>
+                {
+                    one(self.with(place, Progress::Begun, State::Running { run, doomed: true }))
                 }
+                (Word::Stop | Word::Kill, state, Answer::Done)
+                    if self.progress[place] == Progress::Begun
+                        && !matches!(state, State::Running { doomed: true, .. }) =>
+                {
+                    one(self.over(place))
+                }
+                (Word::Stop, State::Ended { .. }, Answer::Done) => one(self.over(place)),
                 (Word::Kill | Word::Exec, State::Starting { .. } | State::Ended { .. }, Answer::NotRunning) => {
                     one(self.over(place))
                 }
+                // What is being killed cannot be joined any more.
+                (Word::Exec, State::Running { doomed: true, .. }, Answer::NotRunning) => one(self.over(place)),
                 (Word::Remove, State::Ended { .. }, Answer::Done) => {
                     one(self.with(place, Progress::Over, State::Absent))
                 }
@@ -201,10 +211,8 @@ impl World {
 
     fn step_of_removal(&self, place: usize, answer: &Answer) -> Vec<Self> {
         match (self.state, answer) {
-            (State::Running { run, .. }, _) => {
-                let mut world = self.ended(run, KILLED);
-                world.progress[place] = Progress::Begun;
-                vec![world]
+            (State::Running { run, doomed: false }, _) => {
+                vec![self.with(place, Progress::Begun, State::Running { run, doomed: true })]
             }
             (State::Ended { .. }, Answer::Done) => vec![self.with(place, Progress::Over, State::Absent)],
             (State::Absent, Answer::NoSuch) => vec![self.over(place)],

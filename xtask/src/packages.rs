@@ -40,7 +40,7 @@ const NEEDS: &[(&str, &[&str])] = &[
         ],
     ),
     ("bench", &["busybox-static", "crun", "gcc", "libc6-dev", "libseccomp-dev"]),
-    ("torture", &["busybox-static"]),
+    ("torture", &["btrfs-progs", "busybox-static", "e2fsprogs"]),
 ];
 
 /// Installs what `recipe` needs and this machine lacks.

@@ -24,7 +24,7 @@ use crate::monitor::again::Again;
 use crate::monitor::order::Restart;
 use crate::records::{self, Exit, Run};
 use crate::restart::{Ended, plan_restart};
-use crate::{Container, ContainerId, Error, names, remove};
+use crate::{Container, ContainerId, Error, names, recover, remove};
 
 /// A run's directory, and the mark that it has an owner.
 #[derive(Debug)]
@@ -153,6 +153,9 @@ pub(crate) fn sweep(layout: &Layout) -> Result<(), Error> {
         }
     }
     clear_closed(layout)?;
+    if !layout.swept().exists() {
+        recover::recover(layout)?;
+    }
     // Without the mark the next command looks again, which costs time and nothing else.
     let _ = File::create(layout.swept()).and_then(|mark| mark.set_modified(SystemTime::now()));
     Ok(())

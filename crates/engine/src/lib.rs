@@ -28,6 +28,7 @@ mod mounts;
 mod name;
 mod names;
 mod records;
+mod recover;
 mod remove;
 mod request;
 mod requires;

@@ -14,7 +14,7 @@ use crate::layout::Layout;
 use crate::ledger::{self, Owner};
 use crate::names::{self, named};
 use crate::records::{self, Exit, Run};
-use crate::remove;
+use crate::recover;
 use crate::wire::Wishes;
 use crate::{Container, ContainerId, ContainerName, Engine, Error, State, Status, Summary};
 
@@ -24,6 +24,7 @@ impl Engine {
     /// A running container costs six system calls: its lock asked for, its state read, its process asked for.
     pub fn list(&self, all: bool) -> Result<Vec<Summary>, Error> {
         let mut running = Vec::new();
+        recover::recover_once(self.layout())?;
         ledger::clear_closed(self.layout())?;
         for id in ledger::runs(self.layout())? {
             match ledger::owner(self.layout(), &id)? {
@@ -47,7 +48,6 @@ impl Engine {
             match records::container(self.layout(), &id) {
                 // It is just being created or removed.
                 Ok(None) => {}
-                Ok(Some(container)) if !self.keeps_name(&container)? => {}
                 Ok(Some(container)) => match self.state(&container) {
                     Ok(state) => list.push(container.summary(state)),
                     Err(Error::NoSuchContainer(_)) => {}
@@ -57,32 +57,6 @@ impl Engine {
             }
         }
         Ok(list)
-    }
-
-    /// Makes sure that a container on record has its name. Where a power cut came between two steps of a removal, or took the
-    /// name alone, it gets the name back; unless another one has that by now, which tells that it had been removed.
-    fn keeps_name(&self, container: &Container) -> Result<bool, Error> {
-        let layout: &Layout = self.layout();
-        // A link that cannot be read tells nothing.
-        if !names::was_given_back(layout, &container.name, &container.id).unwrap_or(false) {
-            return Ok(true);
-        }
-        // Somebody is just removing it.
-        let Some(claim) = ledger::claim(layout, &container.id, self.recorder())? else { return Ok(false) };
-        let stays = match records::container(layout, &container.id)? {
-            None => false,
-            Some(_) => match names::reserve(layout, &container.id, &container.name)? {
-                None => true,
-                Some(holder) => {
-                    tracing::warn!(container = container.id.short(), %holder, "its name is another one's: its removal is finished");
-                    remove::remove_files(layout, &container.id, None, &[])?;
-                    false
-                }
-            },
-        };
-        remove::remove_run(layout, &container.id)?;
-        drop(claim);
-        Ok(stays)
     }
 
     /// Returns the run of a container whose command lives. Where the command has just ended, its monitor is waited for,

@@ -7,6 +7,7 @@ use sys::Calling;
 use crate::error::Doing;
 use crate::layout::Layout;
 use crate::ledger::{self, Owner};
+use crate::recover::is_nobody;
 use crate::{ContainerId, ContainerName, Error, remove};
 
 /// Reserves a name; returns the short id of the container that has it already.
@@ -99,6 +100,19 @@ pub(crate) fn of(layout: &Layout, id: &ContainerId) -> Option<ContainerName> {
 pub(crate) fn forget(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
     let names = links(layout, id).filter_map(|link| link.file_name().to_str()?.parse().ok());
     names.into_iter().try_for_each(|name| release(layout, &name, id))
+}
+
+/// Removes the names that lead to nobody: a power cut came after the name of a new container, and before the container.
+pub(crate) fn forget_nobody(layout: &Layout) -> Result<(), Error> {
+    for entry in std::fs::read_dir(layout.names()).into_iter().flatten().flatten() {
+        let Some(name) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        if let Some(id) = named(layout, &name)
+            && is_nobody(layout, &id)?
+        {
+            release(layout, &name, &id)?;
+        }
+    }
+    Ok(())
 }
 
 fn links(layout: &Layout, id: &ContainerId) -> impl Iterator<Item = std::fs::DirEntry> {

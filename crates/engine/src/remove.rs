@@ -20,13 +20,17 @@ impl Engine {
     /// Removes a container; with `force` it is killed first if it runs, and all is well if somebody else has removed it.
     pub fn remove(&self, container: &Container, options: RemoveOptions) -> Result<(), Error> {
         self.sweep()?;
+        match self.remove_living(container, options) {
+            Err(Error::NoSuchContainer(_)) if options.force => Ok(()),
+            removed => removed,
+        }
+    }
+
+    fn remove_living(&self, container: &Container, options: RemoveOptions) -> Result<(), Error> {
         let layout = self.layout();
         // From here on nobody can start it.
         let claim = self.claim_ended(container, options.force)?;
-        match ledger::claimed_record(layout, &container.id, container.name.as_str()) {
-            Err(Error::NoSuchContainer(_)) if options.force => return Ok(()),
-            found => drop(found?),
-        }
+        ledger::claimed_record(layout, &container.id, container.name.as_str())?;
         self.recorder().record(&RemoveStep { layout, container });
         let volumes: &[ContainerName] = if options.volumes { &container.anonymous_volumes } else { &[] };
         remove_files(layout, &container.id, Some(&container.name), volumes)?;
@@ -38,17 +42,12 @@ impl Engine {
     /// Claims a container for good; with `force` it is killed first if it runs, and killed again when its policy or somebody
     /// else was faster than the claim.
     fn claim_ended(&self, container: &Container, force: bool) -> Result<Claim, Error> {
-        let layout = self.layout();
         let deadline = Instant::now() + client::PATIENCE;
         loop {
-            if ledger::owner(layout, &container.id)? == Owner::Living {
-                match force {
-                    true => self.end(container, Signal::KILL)?,
-                    false if self.await_close(container)? => {}
-                    false => return Err(Error::Running(container.name.to_string())),
-                }
+            if force && ledger::owner(self.layout(), &container.id)? == Owner::Living {
+                self.end(container, Signal::KILL)?;
             }
-            match ledger::claim(layout, &container.id, self.recorder())? {
+            match self.claim_closed(container)? {
                 Some(claim) => return Ok(claim),
                 None if force && Instant::now() < deadline => {}
                 None => return Err(Error::Running(container.name.to_string())),

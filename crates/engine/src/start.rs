@@ -68,13 +68,7 @@ impl Engine {
     pub(crate) fn start_alone(&self, container: &Container, mode: StartMode) -> Result<Option<AttachOutcome>, Error> {
         let image = self.store().images().load(&container.image_id)?;
         let already = || Error::AlreadyRunning(container.name.to_string());
-        let claim = match ledger::claim(self.layout(), &container.id, self.recorder())? {
-            Some(claim) => claim,
-            None if self.await_close(container)? => {
-                ledger::claim(self.layout(), &container.id, self.recorder())?.ok_or_else(already)?
-            }
-            None => return Err(already()),
-        };
+        let claim = self.claim_closed(container)?.ok_or_else(already)?;
         // It may have been removed since the caller found it.
         let container = &ledger::claimed_record(self.layout(), &container.id, container.name.as_str())?;
         let (attached, warnings) = self.launch(container, &image, claim, &mode)?;

@@ -10,6 +10,7 @@ use trace::Step;
 use crate::client::{self, Connection};
 use crate::error::Doing;
 use crate::layout::Layout;
+use crate::ledger::{self, Claim};
 use crate::wire::Wishes;
 use crate::{
     AttachOptions, AttachOutcome, Container, ContainerId, Engine, Error, RestartPolicy, Signal, Status, StopOptions,
@@ -146,7 +147,7 @@ impl Engine {
 
     /// Waits until the run of a container whose command has ended is cleared away: its end can be seen a moment before.
     /// Returns false, at once, when the container runs or is just being started.
-    pub(crate) fn await_close(&self, container: &Container) -> Result<bool, Error> {
+    fn await_close(&self, container: &Container) -> Result<bool, Error> {
         if self.is_running(container)? {
             return Ok(false);
         }
@@ -159,6 +160,20 @@ impl Engine {
         }
         self.settle(container)?;
         Ok(true)
+    }
+
+    /// Claims a container that does not run; `None` when it does. Whoever else has a claim on it, and does not start it, is
+    /// waited for: a removal is none of the reasons to say that it runs.
+    pub(crate) fn claim_closed(&self, container: &Container) -> Result<Option<Claim>, Error> {
+        let deadline = Instant::now() + client::PATIENCE;
+        loop {
+            if let Some(claim) = ledger::claim(self.layout(), &container.id, self.recorder())? {
+                return Ok(Some(claim));
+            }
+            if !self.await_close(container)? || Instant::now() >= deadline {
+                return Ok(None);
+            }
+        }
     }
 
     /// Sends a signal to a container's command.

@@ -245,8 +245,10 @@ pub(crate) fn a_removal_that_a_power_cut_interrupted_is_undone_or_finished() {
     let create = |name: &str| sandbox.call(&["create", &request(&["true"], json!({"name": name})).to_string()]).ok();
     create("eg");
     let (first, name) = (sandbox.find("eg"), sandbox.root().join("container-names/eg"));
+    let cut = || std::fs::remove_dir_all(sandbox.state()).unwrap();
     // The name is gone, the run that was to tell of it as well: the container was not removed, and has its name again.
     std::fs::remove_file(&name).unwrap();
+    cut();
     assert_eq!(sandbox.call(&["ps-a"]).ok(), "eg created true\n");
     assert_eq!(sandbox.find("eg").id, first.id);
     // The name is another one's: the removal had come to its end for all to see, and is finished.
@@ -254,13 +256,19 @@ pub(crate) fn a_removal_that_a_power_cut_interrupted_is_undone_or_finished() {
     create("eg");
     let second = sandbox.find("eg");
     assert_ne!(second.id, first.id);
+    cut();
     assert_eq!(sandbox.call(&["ps-a"]).ok(), "eg created true\n");
     assert!(!sandbox.root().join("containers").join(first.id.as_str()).exists());
-    // What was already moved aside is cleared away.
+    // What was already moved aside, what had no record yet, and a name without even that, are cleared away.
     let containers = sandbox.root().join("containers");
     std::fs::create_dir_all(containers.join(format!(".{}.1/upper", first.id))).unwrap();
+    std::fs::create_dir_all(containers.join(first.id.as_str())).unwrap();
+    let names = sandbox.root().join("container-names");
+    std::os::unix::fs::symlink(format!("../containers/{}", "7".repeat(64)), names.join("nobody")).unwrap();
+    cut();
     sandbox.call(&["ps-a"]).ok();
     assert_eq!(std::fs::read_dir(containers).unwrap().count(), 1);
+    assert_eq!(std::fs::read_dir(names).unwrap().count(), 1);
     sandbox.call(&["rm", "eg"]).ok();
     sandbox.assert_empty();
 }
