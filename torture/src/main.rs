@@ -9,6 +9,7 @@ mod checks;
 mod context;
 mod disk;
 mod faults;
+mod full;
 mod histories;
 mod kills;
 mod leaks;
@@ -27,8 +28,13 @@ use report::Findings;
 type Experiment = fn(&Context) -> Result<Findings, Failure>;
 
 /// The experiments by name, in the order in which they run.
-const EXPERIMENTS: &[(&str, Experiment)] =
-    &[("kills", kills::run), ("faults", faults::run), ("histories", histories::run), ("power", power::run)];
+const EXPERIMENTS: &[(&str, Experiment)] = &[
+    ("kills", kills::run),
+    ("faults", faults::run),
+    ("histories", histories::run),
+    ("full", full::run),
+    ("power", power::run),
+];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

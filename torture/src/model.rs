@@ -109,7 +109,7 @@ impl World {
         let until = open().map(|place| operations[place].ended).min().unwrap_or(0);
         let mut worlds: Vec<Self> = open()
             .filter(|place| operations[*place].begun <= until)
-            .flat_map(|place| self.step(place, &operations[place]))
+            .flat_map(|place| self.step(place, &operations[place], operations))
             .collect();
         worlds.extend(self.by_itself(operations));
         worlds
@@ -143,7 +143,7 @@ impl World {
         self.with(place, Progress::Over, self.state)
     }
 
-    fn step(&self, place: usize, operation: &Operation) -> Vec<Self> {
+    fn step(&self, place: usize, operation: &Operation, operations: &[Operation]) -> Vec<Self> {
         let one = |world| vec![world];
         match operation.word {
             Word::RunDetached | Word::Run(_) => self.step_of_run(place, operation),
@@ -167,8 +167,12 @@ impl World {
                 (Word::Kill | Word::Exec, State::Starting { .. } | State::Ended { .. }, Answer::NotRunning) => {
                     one(self.over(place))
                 }
-                // What is being killed cannot be joined any more.
-                (Word::Exec, State::Running { doomed: true, .. }, Answer::NotRunning) => one(self.over(place)),
+                // What is being killed cannot be joined any more, nor what is just ending by itself.
+                (Word::Exec, State::Running { run, doomed }, Answer::NotRunning)
+                    if doomed || operations[run].word != Word::RunDetached =>
+                {
+                    one(self.over(place))
+                }
                 (Word::Remove, State::Ended { .. }, Answer::Done) => {
                     one(self.with(place, Progress::Over, State::Absent))
                 }
