@@ -4,7 +4,7 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use crate::context::{Context, Failure};
-use crate::leaks::{Leaks, id_of, processes};
+use crate::leaks::{Leaks, processes};
 use crate::report::{Findings, Kind};
 
 /// The checks of one round, which write what they find.
@@ -63,13 +63,15 @@ impl Checks<'_> {
                 return Ok(Some(format!("ps lists {id}, and inspect fails: {said}")));
             }
             let pid = String::from_utf8_lossy(&inspected.stdout).trim().to_owned();
-            if state == "running" && !lives(&pid) {
+            // Podman's state is the sentence that we call the status.
+            if (state == "running" || state.starts_with("Up")) && !lives(&pid) {
                 return Ok(Some(format!("ps lists {id} as running, and its process {pid} does not live")));
             }
         }
-        let unseen = processes(self.context)
-            .into_iter()
-            .find(|(_, words)| id_of(words).is_some_and(|id| words.contains(" monitor") && !listed.contains(&id)));
+        let unseen = processes(self.context).into_iter().find(|(_, words)| {
+            let engine = self.context.engine;
+            engine.id_of(words).is_some_and(|id| engine.is_monitor(words) && !listed.contains(&id))
+        });
         Ok(unseen.map(|(pid, words)| format!("{pid} runs unseen: {}", words.get(..120).unwrap_or(&words))))
     }
 
@@ -83,7 +85,8 @@ impl Checks<'_> {
     /// Removes every container there is.
     pub(crate) fn settle(&mut self) -> Result<(), Failure> {
         for name in self.names()? {
-            self.succeed(&["rm", "-f", "-v", &name])?;
+            let words: Vec<&str> = self.context.engine.removal().iter().copied().chain([name.as_str()]).collect();
+            self.succeed(&words)?;
         }
         Ok(())
     }

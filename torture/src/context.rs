@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use testkit::fixture;
 
+use crate::peer::{Engine, configure_podman};
+
 /// How long a command may take before it counts as stuck.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -28,7 +30,9 @@ impl std::fmt::Display for Failure {
 /// What every experiment is given.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
-    /// The binary under test.
+    /// The engine under test.
+    pub(crate) engine: Engine,
+    /// The binary under test, where it is ours.
     pub(crate) program: PathBuf,
     /// Where all choices come from.
     pub(crate) seed: u64,
@@ -95,7 +99,8 @@ impl Context {
         let seed = seed.unwrap_or_else(clock);
         let [root, state] = ["root", "state"].map(|name| directory.path().join(name));
         let (directory, answers) = (Arc::new(directory), Arc::new(AtomicU64::new(0)));
-        let context = Self { program, seed, rounds, short, verbose, directory, root, state, answers };
+        let context =
+            Self { engine: Engine::Conductor, program, seed, rounds, short, verbose, directory, root, state, answers };
         context.write_archive()?;
         context.import()?;
         Ok((context, names))
@@ -109,6 +114,14 @@ impl Context {
     /// Returns a place for the output of one call.
     pub(crate) fn answer_files(&self) -> AnswerFiles {
         AnswerFiles(self.directory.path().join(format!("answer-{}", self.answers.fetch_add(1, Ordering::Relaxed))))
+    }
+
+    /// Returns the same with podman under test, on directories of its own.
+    pub(crate) fn with_podman(&self) -> Result<Self, Failure> {
+        let [root, state] = ["podman/root", "podman/state"].map(|name| self.directory.path().join(name));
+        std::fs::create_dir_all(&root).map_err(|error| Failure(error.to_string()))?;
+        configure_podman(&root)?;
+        Ok(Self { engine: Engine::Podman, root, state, ..self.clone() })
     }
 
     /// Returns the same with other directories for the program.
@@ -136,10 +149,10 @@ impl Context {
         self.directory.path().join("busybox.tar")
     }
 
-    /// Makes a call of the program on the harness's own directories.
-    pub(crate) fn conductor(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
-        command.arg("--root").arg(self.root()).arg("--state").arg(self.state()).args(words);
+    /// Makes a call of the engine on the harness's own directories.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.engine.call(&self.program, &self.root, &self.state);
+        command.args(words);
         command.env("NO_COLOR", "1").env("HOME", self.directory.path()).stdin(Stdio::null());
         command
     }
@@ -148,7 +161,7 @@ impl Context {
     pub(crate) fn ended(&self, words: &[&str]) -> Result<Option<Output>, Failure> {
         let cannot = |error: std::io::Error| Failure(format!("cannot run {}: {error}", words.join(" ")));
         let files = self.answer_files();
-        let mut command = self.conductor(words);
+        let mut command = self.command(words);
         command.stdout(files.create("out").map_err(cannot)?).stderr(files.create("err").map_err(cannot)?);
         let mut child = command.spawn().map_err(cannot)?;
         let start = Instant::now();

@@ -174,7 +174,7 @@ fn running(checks: &mut Checks<'_>) -> Result<Vec<String>, Failure> {
 /// Runs an operation under the tracer, with the monitors that run already.
 fn traced(context: &Context, words: &[&str], judge: &mut dyn FnMut(Call) -> Verdict) -> Result<(End, Output), Failure> {
     let cannot = |error: std::io::Error| Failure(format!("cannot run {}: {error}", words.join(" ")));
-    let inner = context.conductor(words);
+    let inner = context.command(words);
     let own = std::env::current_exe().map_err(cannot)?;
     let mut command = Command::new(own);
     command.arg(LAUNCH).arg(inner.get_program()).args(inner.get_args());

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::checks::Checks;
 use crate::context::{Context, DEADLINE, Failure, IMAGE};
-use crate::leaks::{Leaks, id_of, processes, words_of};
+use crate::disk::own_mounts;
+use crate::leaks::{Leaks, clear_cgroups, processes, words_of};
+use crate::peer::Engine;
 use crate::report::{Findings, Kind};
 use crate::seed::Random;
 
@@ -34,6 +36,17 @@ const KINDS: &[&[&str]] = &[&[], &["--restart", "always"], &["--health-cmd", "tr
 /// How late a kill may come, in microseconds: about what the longest of the operations takes.
 const LATEST: u64 = 15_000;
 
+/// Lets podman go through the same.
+pub(crate) fn run_podman(context: &Context) -> Result<Findings, Failure> {
+    // What it leaves mounted goes with this namespace.
+    own_mounts()?;
+    let podman = context.with_podman()?;
+    podman.import()?;
+    let findings = run(&podman);
+    clear_cgroups(podman.engine);
+    findings
+}
+
 /// Runs the experiment.
 pub(crate) fn run(context: &Context) -> Result<Findings, Failure> {
     let mut findings = Findings::default();
@@ -49,7 +62,9 @@ pub(crate) fn run(context: &Context) -> Result<Findings, Failure> {
 fn one(context: &Context, round: usize, findings: &mut Findings) -> Result<(), Failure> {
     let mut random = Random::of_round(context.seed, round);
     let before = Leaks::count(context);
-    let kind = *random.one_of(KINDS);
+    // Podman's health checks need systemd's timers.
+    let kinds = if context.engine == Engine::Podman { &KINDS[..2] } else { KINDS };
+    let kind = *random.one_of(kinds);
     let begin = ["run", "-d", "--network", "none", "-v", "/data", "--name", "old"];
     let old: Vec<&str> = begin.iter().chain(kind).chain(&[IMAGE, "sleep", "1000"]).copied().collect();
     let mut checks = Checks { context, round, findings };
@@ -57,7 +72,8 @@ fn one(context: &Context, round: usize, findings: &mut Findings) -> Result<(), F
         return checks.settle();
     }
     let operation = *random.one_of(OPERATIONS);
-    let delay = Duration::from_micros(random.below(LATEST));
+    let slower = if context.engine == Engine::Podman { 20 } else { 1 };
+    let delay = Duration::from_micros(random.below(LATEST * slower));
     let (victim, announced) = killed(&mut checks, operation, delay, &mut random)?;
     checks.findings.struck += usize::from(victim.as_ref().is_some_and(|victim| victim.at_work));
     let what = format!("{} killed after {delay:?}", operation.join(" "));
@@ -95,12 +111,12 @@ fn killed(
 ) -> Result<(Option<Victim>, bool), Failure> {
     let cannot = |error: std::io::Error| Failure(format!("cannot run {}: {error}", words.join(" ")));
     let files = checks.context.answer_files();
-    let mut command = checks.context.conductor(words);
+    let mut command = checks.context.command(words);
     let mut child =
         command.stdout(files.create("out").map_err(cannot)?).stderr(Stdio::null()).spawn().map_err(cannot)?;
     std::thread::sleep(delay);
     let mut ours = processes(checks.context);
-    ours.extend(first_processes(&ours));
+    ours.extend(first_processes(checks.context.engine, &ours));
     let victim = (!ours.is_empty()).then(|| random.one_of(&ours).clone());
     let at_work = child.try_wait().map_err(cannot)?.is_none();
     // A pidfd is opened and the words are read again, so that no other process is met that has taken the number.
@@ -119,9 +135,9 @@ fn killed(
 }
 
 /// Returns the first processes of containers: the children of monitors.
-fn first_processes(ours: &[(u32, String)]) -> Vec<(u32, String)> {
+fn first_processes(engine: Engine, ours: &[(u32, String)]) -> Vec<(u32, String)> {
     let children = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let monitors = ours.iter().filter(|(_, words)| id_of(words).is_some());
+    let monitors = ours.iter().filter(|(_, words)| engine.id_of(words).is_some());
     let pids: Vec<u32> = monitors
         .flat_map(|(pid, _)| children(*pid).split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
         .collect();

@@ -7,6 +7,7 @@ use std::process::Command;
 use testkit::Census;
 
 use crate::context::Context;
+use crate::peer::Engine;
 
 /// Everything that is counted.
 #[derive(Debug)]
@@ -19,12 +20,12 @@ impl Leaks {
     /// Counts now.
     pub(crate) fn count(context: &Context) -> Self {
         let root = context.root();
-        let below = ["containers", "container-names", "volumes", "tmp"].map(|name| root.join(name));
+        let below: Vec<PathBuf> = context.engine.directories().iter().map(|name| root.join(name)).collect();
         let state = context.state();
         let mut directories: Vec<&Path> = below.iter().map(AsRef::as_ref).collect();
         directories.push(&state);
         let mut others = BTreeSet::new();
-        cgroups(&mut others);
+        others.extend(empty_cgroups(context.engine).iter().map(|cgroup| format!("cgroup: {}", cgroup.display())));
         others.extend(processes(context).into_iter().map(|(pid, words)| format!("process: {pid} {words}")));
         let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
         others.insert(format!("descriptors of the harness: {descriptors}"));
@@ -66,25 +67,27 @@ pub(crate) fn words_of(pid: u32) -> String {
     String::from_utf8_lossy(&bytes).replace('\0', " ")
 }
 
-/// Reads the ID of the container for which a process of ours works: a monitor of any kind has it in its order.
-pub(crate) fn id_of(words: &str) -> Option<String> {
-    let (_, rest) = words.split_once("\"id\":\"")?;
-    rest.get(..64).map(str::to_owned)
-}
-
-/// Collects the cgroups below `conductor` of every hierarchy. One that holds processes is told of by these, and may belong to
-/// another engine.
-fn cgroups(found: &mut BTreeSet<String>) {
+/// Returns the cgroups of an engine without any process, those inside before those outside. One that holds processes is told
+/// of by these, and may belong to another engine on this machine.
+fn empty_cgroups(engine: Engine) -> Vec<PathBuf> {
     let root = Path::new("/sys/fs/cgroup");
+    let mut found = Vec::new();
     for hierarchy in std::iter::once(root.to_owned()).chain(directories(root)) {
-        let mut open = directories(&hierarchy.join("conductor"));
+        let mut open = directories(&hierarchy.join(engine.cgroup()));
         while let Some(directory) = open.pop() {
-            if std::fs::read(directory.join("cgroup.procs")).is_ok_and(|procs| procs.is_empty()) {
-                found.insert(format!("cgroup: {}", directory.display()));
-            }
             open.extend(directories(&directory));
+            if std::fs::read(directory.join("cgroup.procs")).is_ok_and(|procs| procs.is_empty()) {
+                found.push(directory);
+            }
         }
     }
+    found.reverse();
+    found
+}
+
+/// Removes what an engine has left there.
+pub(crate) fn clear_cgroups(engine: Engine) {
+    empty_cgroups(engine).iter().for_each(|cgroup| drop(std::fs::remove_dir(cgroup)));
 }
 
 fn directories(above: &Path) -> Vec<PathBuf> {

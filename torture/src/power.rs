@@ -32,7 +32,10 @@ enum Known {
     Image,
 }
 
-type Book = Mutex<BTreeMap<String, Known>>;
+/// What was acknowledged at one moment.
+type Page = BTreeMap<String, Known>;
+
+type Book = Mutex<Page>;
 
 /// Runs the experiment.
 pub(crate) fn run(context: &Context) -> Result<Findings, Failure> {
@@ -100,12 +103,7 @@ impl Scene<'_> {
     }
 
     /// Lets clients work, copies the disk at a random moment, and returns what was known before and after.
-    fn work_until_cut(
-        &self,
-        running: &Path,
-        cut: &Path,
-        findings: &mut Findings,
-    ) -> Result<(BTreeMap<String, Known>, BTreeMap<String, Known>), Failure> {
+    fn work_until_cut(&self, running: &Path, cut: &Path, findings: &mut Findings) -> Result<(Page, Page), Failure> {
         let mount = Mount::new(&["-o", "loop"], running, self.disk)?;
         let state = self.place.join(format!("state-{}", self.round));
         let context = self.context.placed(self.disk.join("root"), state);
@@ -187,7 +185,7 @@ fn work(context: &Context, client: usize, mut random: Random, book: &Book, over:
 }
 
 /// Makes sure that what is known is there, whole and working.
-fn judge(checks: &mut Checks<'_>, known: &BTreeMap<String, Known>) -> Result<(), Failure> {
+fn judge(checks: &mut Checks<'_>, known: &Page) -> Result<(), Failure> {
     let listed = checks.succeed(&["ps", "-a", "--format", "{{.Names}} {{.State}}"])?;
     let listed = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let listed: Vec<(&str, &str)> = listed.lines().filter_map(|line| line.split_once(' ')).collect();

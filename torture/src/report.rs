@@ -26,7 +26,10 @@ pub(crate) struct Findings {
 impl Findings {
     /// Adds a finding, with what replays it.
     pub(crate) fn add(&mut self, kind: Kind, seed: u64, round: usize, sentence: &str) {
-        self.found.push((kind, format!("seed {seed}, round {round}: {sentence}")));
+        let sentence = format!("seed {seed}, round {round}: {sentence}");
+        // Said at once as well: a long run is watched.
+        eprintln!("{kind:?}: {sentence}");
+        self.found.push((kind, sentence));
     }
 
     /// Tells whether nothing was found.
@@ -42,6 +45,9 @@ impl Findings {
 /// Writes every finding, and one table of all experiments.
 pub(crate) fn table(all: &[(&str, Findings)]) -> String {
     let mut text = String::new();
+    if all.is_empty() {
+        return text;
+    }
     for (name, findings) in all {
         for (kind, sentence) in &findings.found {
             text += &format!("{name}: {kind:?}: {sentence}\n");

@@ -40,6 +40,7 @@ const NEEDS: &[(&str, &[&str])] = &[
         ],
     ),
     ("bench", &["busybox-static", "crun", "gcc", "libc6-dev", "libseccomp-dev"]),
+    ("torture podman", &["conmon", "podman", "runc"]),
     ("torture", &["btrfs-progs", "busybox-static", "e2fsprogs"]),
 ];
 

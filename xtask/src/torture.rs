@@ -6,6 +6,9 @@ use crate::{Outcome, packages, shell};
 pub(crate) fn run(words: &[String]) -> Outcome {
     shell::need_root("torture")?;
     packages::ensure("torture")?;
+    if words.iter().any(|word| word == "podman") {
+        packages::ensure("torture podman")?;
+    }
     let conductor = shell::built("conductor", "bin", "conductor", "e2e")?;
     let torture = shell::built("torture", "bin", "torture", "dev")?;
     let mut command = shell::program(&torture.to_string_lossy(), words);
