@@ -44,6 +44,7 @@ pub(crate) fn run(words: &[String]) -> Outcome {
     packages::ensure("bench")?;
     let rounds =
         if quick { Rounds { warm: 2, counted: 11, heavy: 1 } } else { Rounds { warm: 5, counted: 101, heavy: 3 } };
+    let before = load();
     let place = Workplace::make()?;
     let mut figures = Vec::new();
     for row in ROWS.iter().filter(|row| named.is_empty() || named.iter().any(|name| *name == row.name)) {
@@ -52,10 +53,18 @@ pub(crate) fn run(words: &[String]) -> Outcome {
         figures.extend((row.measure)(&place, rounds).unwrap_or_else(|reason| vec![Figure::failed(row.name, &reason)]));
     }
     print!("\n{}", table::render(&figures));
+    // Others who work at the same time are felt in every figure, and most in those of a second.
+    println!("load of the machine: {before} before, {} after, ours included", load());
     table::write(&place.out, &figures)?;
     place.remove()?;
     match figures.iter().find(|figure| figure.failed.is_some()) {
         Some(figure) => Err(format!("{} could not be measured", figure.what)),
         None => Ok(()),
     }
+}
+
+/// Returns how many processes wanted a processor in the last minute, as uptime(1) says it.
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
 }
