@@ -2,12 +2,16 @@
 //!
 //! Figures of one machine say little about another, so what counts are ratios between programs that took turns: A B C A B
 //! C. Each row is one piece of work that all its subjects do; [`subjects`] makes what they work on, [`stopwatch`] times
-//! them as whole processes, [`table`] prints medians, ratios and the budget. The budgets are DESIGN's; `figures` writes all
-//! of it as JSON to `target/bench/`.
+//! them as whole processes, [`table`] prints medians, ratios and the budget, and writes all of it as JSON to `target/bench/`.
+//! What each row measures, in which unit, and against what, is told in `docs/performance.md`.
 
+mod exit;
 mod filter;
+mod leaks;
+mod output;
 mod programs;
 mod rows;
+mod scale;
 mod stopwatch;
 mod subjects;
 mod table;
@@ -24,6 +28,8 @@ struct Rounds {
     warm: usize,
     /// Counted.
     counted: usize,
+    /// Counted, where one takes seconds.
+    heavy: usize,
 }
 
 /// Measures the rows that are named, or all, and prints the table.
@@ -36,7 +42,9 @@ pub(crate) fn run(words: &[String]) -> Outcome {
         return Err(format!("the bench has no row {unknown}, but {}", known.join(", ")));
     }
     packages::ensure("bench")?;
-    let rounds = if quick { Rounds { warm: 2, counted: 11 } } else { Rounds { warm: 5, counted: 101 } };
+    let rounds =
+        if quick { Rounds { warm: 2, counted: 11, heavy: 1 } } else { Rounds { warm: 5, counted: 101, heavy: 3 } };
+    let before = load();
     let place = Workplace::make()?;
     let mut figures = Vec::new();
     for row in ROWS.iter().filter(|row| named.is_empty() || named.iter().any(|name| *name == row.name)) {
@@ -45,10 +53,18 @@ pub(crate) fn run(words: &[String]) -> Outcome {
         figures.extend((row.measure)(&place, rounds).unwrap_or_else(|reason| vec![Figure::failed(row.name, &reason)]));
     }
     print!("\n{}", table::render(&figures));
+    // Others who work at the same time are felt in every figure, and most in those of a second.
+    println!("load of the machine: {before} before, {} after, ours included", load());
     table::write(&place.out, &figures)?;
     place.remove()?;
     match figures.iter().find(|figure| figure.failed.is_some()) {
         Some(figure) => Err(format!("{} could not be measured", figure.what)),
         None => Ok(()),
     }
+}
+
+/// Returns how many processes wanted a processor in the last minute, as uptime(1) says it.
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
 }

@@ -19,8 +19,12 @@ pub(super) const ROWS: &[Row] = &[
     Row { name: "run", measure: run },
     Row { name: "oci", measure: oci },
     Row { name: "exec", measure: exec },
+    Row { name: "exit", measure: super::exit::exit },
+    Row { name: "log", measure: super::output::log },
+    Row { name: "pipe", measure: super::output::pipe },
     Row { name: "ps", measure: ps },
     Row { name: "idle", measure: idle },
+    Row { name: "scale", measure: super::scale::scale },
     Row { name: "index", measure: index },
     Row { name: "size", measure: size },
     Row { name: "seccomp", measure: super::filter::seccomp },
@@ -28,11 +32,7 @@ pub(super) const ROWS: &[Row] = &[
 
 /// A container from an image, from nothing to nothing.
 fn run(place: &Workplace, rounds: Rounds) -> Outcome<Vec<Figure>> {
-    let index = only_file(&place.path("root/indexes"))?;
-    let layer = only_file(&place.path("root/layers/sha256"))?;
-    let scratch = text(&place.path("floor-scratch"));
-    let floor = ["image", "--erofs", &index, "--device", &layer, "--scratch", &scratch];
-    let floor = place.floor(&floor, &Hierarchies::of_the_host()?, "/noop");
+    let floor = floor_image(place, "/noop")?;
     let ours = place.engine(&["run", "--rm", "--network", "none", IMAGE, "/noop"]);
     let laps = place.stopwatch()?.take_turns(rounds, &[floor, ours])?;
     let subjects = [("floor", median(&laps[0])), ("conductor", median(&laps[1]))];
@@ -146,37 +146,46 @@ fn size(place: &Workplace, _: Rounds) -> Outcome<Vec<Figure>> {
     Ok(vec![Figure::plain("the whole installation", "MB", &[("conductor", kib_to_megabytes(bytes / 1024))], 8.0)])
 }
 
+/// Makes a command line of the floor that runs a program from the bench's image.
+pub(super) fn floor_image(place: &Workplace, program: &str) -> Outcome<Vec<String>> {
+    let index = only_file(&place.path("root/indexes"))?;
+    let layer = only_file(&place.path("root/layers/sha256"))?;
+    let scratch = text(&place.path("floor-scratch"));
+    let words = ["image", "--erofs", &index, "--device", &layer, "--scratch", &scratch];
+    Ok(place.floor(&words, &Hierarchies::of_the_host()?, program))
+}
+
 fn runtime(place: &Workplace, words: &[&str]) -> Vec<String> {
     let (program, root) = (text(&place.conductor), text(&place.path("runtime")));
     let all = [&[&program, "runtime", "--root", &root], words].concat();
     all.into_iter().map(str::to_owned).collect()
 }
 
-fn crun(place: &Workplace, words: &[&str]) -> Vec<String> {
+pub(super) fn crun(place: &Workplace, words: &[&str]) -> Vec<String> {
     let root = text(&place.path("crun"));
     [&["crun", "--root", &root], words].concat().into_iter().map(str::to_owned).collect()
 }
 
-fn remove_all(place: &Workplace) -> Outcome {
+/// Leaves no container, whatever came of the row.
+pub(super) fn remove_all(place: &Workplace) -> Outcome {
     let ids = place.succeed(&["ps", "-aq"])?;
-    let mut words = vec!["rm", "-f"];
-    words.extend(ids.lines());
-    place.succeed(&words).map(drop)
+    let words: Vec<_> = ["rm", "-f"].into_iter().chain(ids.lines()).collect();
+    if ids.is_empty() { Ok(()) } else { place.succeed(&words).map(drop) }
 }
 
 /// Finds the monitors of the bench's containers: the parents of their first processes.
-fn monitors(place: &Workplace) -> Outcome<Vec<u32>> {
+pub(super) fn monitors(place: &Workplace) -> Outcome<Vec<u32>> {
     let ids = place.succeed(&["ps", "-q"])?;
-    let parent = |id: &str| {
-        let pid = place.succeed(&["inspect", "--format", "{{.State.Pid}}", id])?;
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).map_err(|error| error.to_string())?;
+    let words = ["inspect", "--format", "{{.State.Pid}}"].into_iter().chain(ids.lines()).collect::<Vec<_>>();
+    let parent = |pid: &str| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|error| error.to_string())?;
         let after_name = stat.rsplit_once(") ").map(|(_, rest)| rest).unwrap_or_default();
-        after_name.split(' ').nth(1).and_then(|pid| pid.parse().ok()).ok_or_else(|| format!("{id} has no monitor"))
+        after_name.split(' ').nth(1).and_then(|pid| pid.parse().ok()).ok_or_else(|| format!("{pid} has no monitor"))
     };
-    ids.lines().map(parent).collect()
+    place.succeed(&words)?.lines().map(parent).collect()
 }
 
-fn proportional_kib(pid: u32) -> Outcome<f64> {
+pub(super) fn proportional_kib(pid: u32) -> Outcome<f64> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot read {path}: {error}"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));

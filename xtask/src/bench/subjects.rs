@@ -15,7 +15,7 @@ use crate::{Outcome, shell};
 /// target/bench/
 ///   figures.json       what was measured last
 ///   work/root state    the engine's directories
-///   work/tree          the root of the containers: two programs and the places for mounts
+///   work/tree          the root of the containers: three programs and the places for mounts
 ///   work/tree.tar      the same as an archive
 ///   work/bundle        a bundle over the tree
 /// ```
@@ -67,7 +67,9 @@ impl Workplace {
             make(&tree.join(directory))?;
         }
         compile(programs::NOOP, &tree.join("noop"))?;
-        compile(programs::WAIT, &tree.join("wait"))
+        compile(programs::WAIT, &tree.join("wait"))?;
+        // What writes and copies in containers is what does so beside them.
+        std::fs::copy(&self.floor, tree.join("floor")).map(drop).map_err(|error| format!("cannot copy: {error}"))
     }
 
     fn make_bundle(&self) -> Outcome {
@@ -111,12 +113,17 @@ impl Workplace {
         Stopwatch::start(Command::new(&self.floor).arg("stopwatch"))
     }
 
-    /// Starts a stopwatch in a mount namespace in which the host has cgroup v2 and nothing else: crun takes no other.
+    /// Starts a stopwatch where [`Self::on_v2`] is.
     pub(super) fn stopwatch_on_v2(&self) -> Outcome<Stopwatch> {
+        Stopwatch::start(self.on_v2().arg("stopwatch"))
+    }
+
+    /// Makes a call of the floor in a mount namespace in which the host has cgroup v2 and nothing else: crun takes no other.
+    pub(super) fn on_v2(&self) -> Command {
         const SCRIPT: &str = "umount -R -l /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec \"$@\"";
         let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", SCRIPT, "sh"]).arg(&self.floor).arg("stopwatch");
-        Stopwatch::start(&mut command)
+        command.args(["--mount", "sh", "-c", SCRIPT, "sh"]).arg(&self.floor);
+        command
     }
 }
 

@@ -6,6 +6,15 @@ use serde::Serialize;
 
 use crate::Outcome;
 
+/// On which side of its budget a figure may be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Bound {
+    #[default]
+    AtMost,
+    AtLeast,
+}
+
 /// One line of the table.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Figure {
@@ -19,8 +28,10 @@ pub(super) struct Figure {
     pub(super) measure: f64,
     /// How that is written, as in `x floor`.
     pub(super) measure_unit: String,
-    /// The most it may be.
+    /// The most it may be, or the least.
     pub(super) budget: f64,
+    /// Which of the two.
+    pub(super) bound: Bound,
     /// Why it could not be measured.
     pub(super) failed: Option<String>,
 }
@@ -31,7 +42,8 @@ impl Figure {
         let of = |name: &str| subjects.iter().find(|(known, _)| *known == name).map_or(f64::NAN, |(_, value)| *value);
         let measure = of("conductor") / of(to);
         let subjects = subjects.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
-        Self { what: what.into(), subjects, unit, measure, measure_unit: format!("x {to}"), budget, failed: None }
+        let measure_unit = format!("x {to}");
+        Self { what: what.into(), subjects, unit, measure, measure_unit, budget, ..Self::default() }
     }
 
     /// A figure of ours in its own unit.
@@ -42,20 +54,31 @@ impl Figure {
         figure
     }
 
+    /// How much is moved in a second: the more the better.
+    pub(super) fn rate(what: &str, subjects: &[(&str, f64)], budget: f64) -> Self {
+        Self { bound: Bound::AtLeast, ..Self::plain(what, "MB/s", subjects, budget) }
+    }
+
     /// A row that could not be measured.
     pub(super) fn failed(what: &str, reason: &str) -> Self {
         Self { what: what.into(), failed: Some(reason.into()), ..Self::default() }
     }
 
     fn line(&self) -> String {
-        let Self { what, unit, measure, measure_unit, budget, .. } = self;
+        let Self { what, unit, measure, measure_unit, budget, bound, .. } = self;
         if let Some(reason) = &self.failed {
             return format!("{what:<34} not measured: {reason}\n");
         }
         let subjects: Vec<_> = self.subjects.iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
-        let verdict = if measure <= budget { "" } else { "  over" };
+        // What is no number has kept no budget.
+        let (sign, verdict) = match bound {
+            Bound::AtMost if measure <= budget => ("<=", ""),
+            Bound::AtMost => ("<=", "  over"),
+            Bound::AtLeast if measure >= budget => (">=", ""),
+            Bound::AtLeast => (">=", "  under"),
+        };
         let (subjects, measure) = (format!("{} {unit}", subjects.join(", ")), format!("{measure:.2} {measure_unit}"));
-        format!("{what:<34} {subjects:<52} {measure:>14}   <= {budget}{verdict}\n")
+        format!("{what:<34} {subjects:<52} {measure:>14}   {sign} {budget}{verdict}\n")
     }
 }
 
@@ -84,6 +107,13 @@ mod tests {
     fn a_ratio_over_its_budget_is_marked() {
         let figure = Figure::ratio("run", "ms", &[("floor", 2.0), ("conductor", 5.0)], "floor", 1.7);
         assert!(figure.line().trim_end().ends_with("2.50 x floor   <= 1.7  over"), "{}", figure.line());
+    }
+
+    #[test]
+    fn a_rate_below_its_budget_is_marked() {
+        let line = |rate| Figure::rate("log", &[("floor", 900.0), ("conductor", rate)], 100.0).line();
+        assert!(line(99.0).trim_end().ends_with("99.00 MB/s   >= 100  under"), "{}", line(99.0));
+        assert!(line(101.0).trim_end().ends_with(">= 100"), "{}", line(101.0));
     }
 
     #[test]

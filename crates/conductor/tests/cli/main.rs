@@ -17,6 +17,7 @@ mod oci_runtime;
 mod policies;
 mod ps;
 mod run;
+mod scale;
 mod stop;
 mod terminal;
 

@@ -8,7 +8,8 @@
 //! `floor stopwatch` times other programs. It stands here because the peak memory of a program counts that of the
 //! process that started it, so the one that starts it has to be small.
 //!
-//! `floor calls [FILTER]` times system calls under a filter.
+//! `floor calls [FILTER]` times system calls under a filter, `floor death` how soon a death is known. `floor write`, `floor
+//! copy` and `floor check` are the ends and the middle of a pipe.
 
 #![allow(unsafe_code, reason = "the floor is made of bare system calls, through the one function in `bare`")]
 #![allow(clippy::cast_possible_truncation, reason = "the arguments of a call are words of the machine")]
@@ -17,8 +18,10 @@
 mod bare;
 mod calls;
 mod confine;
+mod death;
 mod root;
 mod stopwatch;
+mod stream;
 
 use std::ffi::CString;
 use std::fs::File;
@@ -45,8 +48,12 @@ fn main() -> ExitCode {
     let done = match words.first().map(String::as_str) {
         Some("stopwatch") => stopwatch::serve().map(|()| 0),
         Some("calls") => calls::serve(words.get(1)).map(|()| 0),
+        Some("death") => death::serve(&words[1..]).map(|()| 0),
+        Some("write") => stream::write(&words[1..]).map(|()| 0),
+        Some("copy") => stream::copy().map(|()| 0),
+        Some("check") => stream::check(&words[1..]).map(|()| 0),
         Some("image" | "bundle") => Work::parse(&words).and_then(|work| run(&work)),
-        _ => Err(io::Error::other("floor image|bundle|calls|stopwatch")),
+        _ => Err(io::Error::other("floor image|bundle|calls|check|copy|death|stopwatch|write")),
     };
     match done {
         Ok(code) => ExitCode::from(code),
