@@ -16,6 +16,9 @@ use sys::{Calling, Errno, pipe};
 use crate::attach::DetachWatch;
 use crate::wire::BULK;
 
+/// How much is copied at once: what fits into a processor's nearer cache.
+const PART: usize = 64 * 1024;
+
 /// A source of bytes, the sink they go to, and what is between the two.
 #[derive(Debug)]
 pub(crate) struct Flow {
@@ -50,9 +53,9 @@ struct Sink {
     watched: bool,
     /// It takes no more at the moment.
     full: bool,
-    /// What was read and is not yet written, from `done` on.
-    held: Vec<u8>,
-    done: usize,
+    /// What was read and is not yet written. It is in `room`, which keeps its length.
+    held: std::ops::Range<usize>,
+    room: Vec<u8>,
 }
 
 /// How a sink is written to.
@@ -158,7 +161,7 @@ impl Flow {
 
     /// Writes bytes, behind those that wait.
     pub(crate) fn push(&mut self, bytes: &[u8], poller: &Poller) -> sys::Result<()> {
-        self.sink.held.extend_from_slice(bytes);
+        self.sink.hold(bytes);
         self.sink.flush()?;
         self.listen(poller)
     }
@@ -207,21 +210,24 @@ impl Flow {
         if source.blocks && !sys::signal::wait_readable(&source.file, Some(Duration::ZERO))? {
             return Ok(Moved::Empty);
         }
-        self.sink.held.resize(most, 0);
-        let read = match sys::file::read(&source.file, &mut self.sink.held) {
-            Ok(0) => Moved::End,
-            Ok(count) => Moved::Bytes(count),
-            Err(error) if error.errno() == Errno::AGAIN => Moved::Empty,
+        self.sink.room.resize(self.sink.room.len().max(PART), 0);
+        let most = most.min(PART);
+        let read = match sys::file::read(&source.file, &mut self.sink.room[..most]) {
+            Ok(0) => return Ok(Moved::End),
+            Ok(count) => count,
+            Err(error) if error.errno() == Errno::AGAIN => return Ok(Moved::Empty),
             // A terminal that has gone away has nothing more to say.
-            Err(_) => Moved::End,
+            Err(_) => return Ok(Moved::End),
         };
-        self.sink.held.truncate(if let Moved::Bytes(count) = read { count } else { 0 });
+        self.sink.held = 0..read;
         if let Some(detach) = &mut self.detach {
-            let typed = std::mem::take(&mut self.sink.held);
-            self.detached |= detach.feed(&typed, &mut self.sink.held);
+            let mut passed = Vec::with_capacity(read);
+            self.detached |= detach.feed(&self.sink.room[..read], &mut passed);
+            self.sink.held = 0..0;
+            self.sink.hold(&passed);
         }
         self.sink.flush()?;
-        Ok(read)
+        Ok(Moved::Bytes(read))
     }
 
     /// Waits for the sink while it is full, and for the source otherwise.
@@ -250,28 +256,35 @@ impl Flow {
 
 impl Sink {
     fn new(file: OwnedFd, token: u64, kind: Kind) -> Self {
-        Self { file, token, kind, watched: false, full: false, held: Vec::new(), done: 0 }
+        Self { file, token, kind, watched: false, full: false, held: 0..0, room: Vec::new() }
+    }
+
+    /// Keeps bytes behind those that are held.
+    fn hold(&mut self, bytes: &[u8]) {
+        let end = self.held.end + bytes.len();
+        self.room.resize(self.room.len().max(end), 0);
+        self.room[self.held.end..end].copy_from_slice(bytes);
+        self.held.end = end;
     }
 
     /// Writes what is held, as far as it is taken.
     fn flush(&mut self) -> sys::Result<()> {
         self.full = false;
-        while self.done < self.held.len() {
+        while !self.held.is_empty() {
             match self.write()? {
                 0 => {
                     self.full = true;
                     return Ok(());
                 }
-                written => self.done += written,
+                written => self.held.start += written,
             }
         }
-        self.held.clear();
-        self.done = 0;
+        self.held = 0..0;
         Ok(())
     }
 
     fn write(&self) -> sys::Result<usize> {
-        let mut bytes = &self.held[self.done..];
+        let mut bytes = &self.room[self.held.clone()];
         if self.kind == Kind::Pieces {
             bytes = &bytes[..bytes.len().min(pipe::ATOMIC)];
             if !sys::event::is_writable(&self.file)? {
