@@ -215,12 +215,15 @@ impl Monitor {
     /// Lets what comes in bulk go by pipes to the client that started the container, where that takes it so.
     pub(super) fn open_taps(&mut self) {
         let Some(starter) = self.clients.iter().find(|client| client.takes_pipes()) else { return };
+        let is_logged = self.order.log.is_some();
         for (output, error) in self.outputs.iter_mut().zip([false, true]) {
             let wants = |output: &&mut Output| output.bulk && output.tap.is_none() && !output.is_terminal;
             let Some(output) = output.as_mut().filter(wants) else { continue };
             let Ok((theirs, ours)) = pipe::open() else { return };
-            // Less room is slower, and right.
-            let _ = pipe::set_size(&ours, BULK).and_then(|()| pipe::set_size(&output.file, BULK));
+            // Less room is slower, and right. Where there is a log, that is the slow part, and what the command's own pipe
+            // holds at the end is to be written there before the end is told.
+            let _ = pipe::set_size(&ours, BULK);
+            let _ = if is_logged { Ok(()) } else { pipe::set_size(&output.file, BULK) };
             // A socket that is full takes it at another time.
             if starter.send_pipe(error, theirs.as_fd()) {
                 output.tap = Some(Tap { pipe: ours, full: false });
