@@ -243,7 +243,11 @@ impl Flow {
         let Some(source) = self.source.as_mut().filter(|source| !source.is_file && source.watched == full) else {
             return Ok(());
         };
-        match if full { poller.remove(source.file.as_fd()) } else { poller.add(&source.file, source.token, EventFlags::IN) } {
+        match if full {
+            poller.remove(source.file.as_fd())
+        } else {
+            poller.add(&source.file, source.token, EventFlags::IN)
+        } {
             Err(error) if error.errno() == Errno::PERM => source.is_file = true,
             changed => {
                 changed?;

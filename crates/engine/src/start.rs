@@ -28,8 +28,8 @@ use crate::ledger::{self, Claim};
 use crate::monitor::begin::{Beginning, fork_monitor};
 use crate::monitor::order::Restart;
 use crate::records::{Exit, Run};
-use crate::spec::{self, Place, Wanted};
 use crate::session::Session;
+use crate::spec::{self, Place, Wanted};
 use crate::wire::{VERSION, Wishes};
 use crate::{
     AttachOptions, AttachOutcome, Container, CreateRequest, Engine, Error, NetworkMode, RunOutcome, StartMode, files,
@@ -274,9 +274,7 @@ impl Engine {
         drop(claim);
         let failed = |code, source| Error::Start { name: container.name.to_string(), code, source };
         match client::wait_for_start(&socket) {
-            Ok((process, warnings)) => {
-                Ok((Connection { socket, process: Some(process), version: VERSION }, warnings))
-            }
+            Ok((process, warnings)) => Ok((Connection { socket, process: Some(process), version: VERSION }, warnings)),
             Err(StartFailure::Told(code, chain)) => Err(failed(code, chain.into())),
             Err(StartFailure::Silent(error)) => Err(failed(125, error.into())),
         }

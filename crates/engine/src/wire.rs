@@ -46,12 +46,18 @@ impl Wishes {
 /// A frame from a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ToMonitor<'a> {
-    Hello { version: u8, wishes: Wishes },
+    Hello {
+        version: u8,
+        wishes: Wishes,
+    },
     Stdin(&'a [u8]),
     /// The rest of the input comes by the pipe whose descriptor is beside this frame, and ends with it.
     Pipe,
     EndOfStdin,
-    Resize { rows: u16, columns: u16 },
+    Resize {
+        rows: u16,
+        columns: u16,
+    },
 }
 
 /// A frame from a monitor, or from the process that is about to become one.

@@ -120,7 +120,15 @@ impl Monitor {
         let token = self.next_token;
         self.next_token += 1;
         self.poller.add(&socket, token, EventFlags::IN)?;
-        self.clients.push(Client { socket, token, wishes, is_starter, pending: VecDeque::new(), lost: 0, has_feed: false });
+        self.clients.push(Client {
+            socket,
+            token,
+            wishes,
+            is_starter,
+            pending: VecDeque::new(),
+            lost: 0,
+            has_feed: false,
+        });
         Ok(())
     }
 
@@ -270,10 +278,7 @@ impl Monitor {
     /// Sends a frame of output to all who want it, but not to the client that started the container where that has the
     /// stream by a pipe.
     pub(super) fn tell_output(&mut self, frame: &[u8], tapped: bool) {
-        self.tell(
-            |client| client.wishes.output && !(tapped && client.is_starter),
-            |client| client.send_output(frame),
-        );
+        self.tell(|client| client.wishes.output && !(tapped && client.is_starter), |client| client.send_output(frame));
     }
 
     /// Sends the client that started the container no more output: nobody reads there.

@@ -68,7 +68,10 @@ pub(super) fn open(
         let writer = master.try_clone().call(|| "fcntl(F_DUPFD_CLOEXEC)")?;
         poller.add(&master, STDOUT, EventFlags::IN)?;
         let input = Input { file: writer, pending: Vec::new(), closing: false, is_terminal: true, full: false };
-        return Ok(([Some(Output { file: master, is_terminal: true, bulk: false, tap: None, watched: true }), None], Some(input)));
+        return Ok((
+            [Some(Output { file: master, is_terminal: true, bulk: false, tap: None, watched: true }), None],
+            Some(input),
+        ));
     }
     let watch = |fd: Option<OwnedFd>, token| -> sys::Result<Option<Output>> {
         let Some(file) = fd else { return Ok(None) };
@@ -80,8 +83,7 @@ pub(super) fn open(
     if let Some(file) = &stdin {
         sys::file::set_nonblocking(file, true)?;
     }
-    let input =
-        stdin.map(|file| Input { file, pending: Vec::new(), closing: false, is_terminal: false, full: false });
+    let input = stdin.map(|file| Input { file, pending: Vec::new(), closing: false, is_terminal: false, full: false });
     Ok((outputs, input))
 }
 
