@@ -17,7 +17,7 @@ use crate::client::{Connection, ENDING, SIGWINCH, window};
 use crate::error::Doing;
 use crate::flow::Flow;
 use crate::wire::{BULK, CHUNK, FRAME, PIPES, ToClient, ToMonitor};
-use crate::{AttachOptions, AttachOutcome, Error};
+use crate::{AttachOptions, AttachOutcome, Error, client};
 
 const SOCKET: u64 = 0;
 const STDIN: u64 = 1;
@@ -320,15 +320,33 @@ impl Session {
         while let Some(received) = self.signals.as_ref().and_then(|signals| signals.next().ok().flatten()) {
             if received.signal == SIGWINCH {
                 self.send_window()?;
-            } else if let Some(end) = self.end.filter(|_| ENDING.contains(&received.signal)) {
-                // The container has ended, and somebody does not want to wait until its output has been read.
-                return Ok(Some(end));
+            } else if ENDING.contains(&received.signal) && self.has_ended()? {
+                return self.give_up().map(Some);
             } else {
                 // A signal that cannot be handed on is no reason to leave.
                 let _ = self.connection.signal(received.signal);
             }
         }
         Ok(None)
+    }
+
+    /// Tells whether the container has ended. Its monitor's word for that may stand behind output that nobody reads.
+    fn has_ended(&self) -> Result<bool, Error> {
+        let Some(process) = self.connection.process.as_ref().filter(|_| self.end.is_none()) else {
+            return Ok(self.end.is_some());
+        };
+        sys::signal::wait_readable(process, Some(Duration::ZERO)).doing(|| "look at the container's process")
+    }
+
+    /// Leaves the rest of the output: somebody does not want to wait until it has been read.
+    fn give_up(&self) -> Result<End, Error> {
+        if let Some(end) = self.end {
+            return Ok(end);
+        }
+        let socket = &self.connection.socket;
+        sys::file::set_nonblocking(socket, false).doing(|| "hear from the monitor")?;
+        let code = client::wait_for_end(socket)?;
+        Ok(code.map_or(End::Lost, |code| End::Outcome(AttachOutcome::Exited(code))))
     }
 
     fn send_window(&mut self) -> Result<(), Error> {
