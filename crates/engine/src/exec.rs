@@ -5,25 +5,26 @@
 //! for a container to hold.
 
 use std::fs::File;
-use std::io::Write as _;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use cgroup::{Cgroup, CgroupPath, Hierarchies};
 use oci::runtime::{Process, Spec};
 use runtime::{ExecOptions, FailureKind};
+use sys::Calling;
 use sys::event::{EventFlags, Poller};
 use sys::path::Root;
 use sys::pty::RawMode;
 use sys::signal::SignalFd;
-use sys::{Calling, Errno};
 
 use crate::attach::DetachWatch;
+use crate::client::{ENDING, SIGWINCH};
 use crate::error::Doing;
+use crate::flow::Flow;
 use crate::layout::Layout;
 use crate::ledger::{self, Owner};
 use crate::records::Run;
-use crate::wire::CHUNK;
+use crate::wire::BULK;
 use crate::{AttachOptions, AttachOutcome, Container, Engine, Error, ExecRequest, client, files, records, spec};
 
 /// Our ends of a process's streams.
@@ -53,7 +54,7 @@ impl Engine {
             Some(terminal) => Streams::of_terminal(terminal, request.stdin).doing(doing)?,
             None => ours,
         };
-        Relay::new(request, &started, ours, signals)?.run()
+        Relay::new(request, &started, ours, signals).doing(|| "attach to the command")?.run()
     }
 
     /// Starts a command in a running container; returns it with our ends of its streams.
@@ -206,29 +207,29 @@ impl Streams {
 }
 
 const PROCESS: u64 = 0;
-const STDOUT: u64 = 1;
-const STDERR: u64 = 2;
-const STDIN: u64 = 3;
-const SIGNALS: u64 = 4;
-const FEED: u64 = 5;
-const SIGWINCH: i32 = 28;
+const SIGNALS: u64 = 1;
+const STDIN: u64 = 2;
+const FEED: u64 = 3;
+/// What the process writes, and our own streams where they are full.
+const OUTPUTS: [[u64; 2]; 2] = [[4, 5], [6, 7]];
 
 /// Moves bytes between the caller and a process that it executed.
 #[derive(Debug)]
 struct Relay<'a> {
     process: &'a runtime::Process,
     poller: Poller,
-    streams: Streams,
+    outputs: [Flow; 2],
+    input: Option<Flow>,
+    /// Where sizes of the window go.
+    terminal: Option<OwnedFd>,
     signals: Option<SignalFd>,
-    detach: Option<DetachWatch>,
-    out: File,
-    err: File,
-    /// What was typed and the process has not taken yet.
-    pending: Vec<u8>,
-    /// Our own input is a file, which no poller takes and which is always ready.
-    stdin_is_file: bool,
+    /// How the process ended.
+    ended: Option<u8>,
     _raw: Option<RawMode>,
 }
+
+/// What a program comes to that writes where nobody reads.
+const BROKEN: u8 = 128 + 13;
 
 impl<'a> Relay<'a> {
     fn new(
@@ -236,177 +237,115 @@ impl<'a> Relay<'a> {
         process: &'a runtime::Process,
         streams: Streams,
         signals: Option<SignalFd>,
-    ) -> Result<Self, Error> {
-        let doing = || "attach to the command";
-        let poller = Poller::new().doing(doing)?;
-        poller.add(&process.pidfd, PROCESS, EventFlags::IN).doing(doing)?;
-        for (stream, token) in [(&streams.stdout, STDOUT), (&streams.stderr, STDERR)] {
-            if let Some(stream) = stream {
-                sys::file::set_nonblocking(stream, true).doing(doing)?;
-                poller.add(stream, token, EventFlags::IN).doing(doing)?;
-            }
-        }
+    ) -> sys::Result<Self> {
+        let poller = Poller::new()?;
+        poller.add(&process.pidfd, PROCESS, EventFlags::IN)?;
         if let Some(signals) = &signals {
-            poller.add(signals, SIGNALS, EventFlags::IN).doing(doing)?;
+            poller.add(signals, SIGNALS, EventFlags::IN)?;
         }
-        let mut stdin_is_file = false;
-        if let Some(feed) = &streams.stdin {
-            sys::file::set_nonblocking(feed, true).doing(doing)?;
-            stdin_is_file = watch_stdin(&poller).doing(doing)?;
-        }
-        let own = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().map(File::from).doing(doing);
-        let raw = request.tty && request.stdin;
-        Ok(Self {
-            out: own(std::io::stdout().as_fd())?,
-            err: own(std::io::stderr().as_fd())?,
-            detach: request.tty.then(|| DetachWatch::new(&request.detach_keys)),
-            _raw: raw.then(|| RawMode::enter(std::io::stdin())).transpose().doing(doing)?,
-            pending: Vec::new(),
-            process,
-            poller,
-            streams,
-            signals,
-            stdin_is_file,
-        })
+        let open = |ours: BorrowedFd<'_>, from: Option<OwnedFd>, [token, sink]: [u64; 2]| -> sys::Result<Flow> {
+            let mut flow = Flow::to_ours(ours, sink, &poller)?;
+            if let Some(from) = from {
+                sys::file::set_nonblocking(&from, true)?;
+                // Less room is slower, and right.
+                let _ = sys::pipe::set_size(&from, BULK);
+                flow.follow(from, token, &poller)?;
+            }
+            Ok(flow)
+        };
+        let copy = |fd: &OwnedFd| fd.try_clone().call(|| "fcntl(F_DUPFD_CLOEXEC)");
+        let terminal = process.terminal.as_ref().map(copy).transpose()?;
+        let outputs = [
+            open(std::io::stdout().as_fd(), streams.stdout, OUTPUTS[0])?,
+            open(std::io::stderr().as_fd(), streams.stderr, OUTPUTS[1])?,
+        ];
+        let input = streams.stdin.map(|feed| open_input(feed, request, &poller)).transpose()?;
+        let raw = (request.tty && request.stdin).then(|| RawMode::enter(std::io::stdin())).transpose()?;
+        Ok(Self { process, poller, outputs, input, terminal, signals, ended: None, _raw: raw })
     }
 
     fn run(mut self) -> Result<AttachOutcome, Error> {
         loop {
-            let feeding = self.stdin_is_file && self.pending.is_empty() && self.streams.stdin.is_some();
-            let patience = feeding.then_some(std::time::Duration::ZERO);
-            let mut ended = false;
-            for event in self.poller.wait(patience).doing(|| "wait for the command")? {
+            let is_ready = self.input.as_ref().is_some_and(Flow::is_ready);
+            for event in self.poller.wait(is_ready.then_some(Duration::ZERO)).doing(|| "wait for the command")? {
                 match event.token {
-                    PROCESS => ended = true,
-                    STDOUT | STDERR => {
-                        if !self.pump(event.token) {
-                            return Ok(AttachOutcome::Exited(128 + 13));
+                    PROCESS => {
+                        if !self.end().doing(|| "wait for the command")? {
+                            return Ok(AttachOutcome::Exited(BROKEN));
                         }
                     }
-                    STDIN => {
-                        if self.read_stdin()? {
-                            return Ok(AttachOutcome::Detached);
+                    STDIN | FEED => self.feed(),
+                    SIGNALS => {
+                        if let Some(code) = self.take_signals() {
+                            return Ok(AttachOutcome::Exited(code));
                         }
                     }
-                    FEED => self.feed()?,
-                    _ => self.take_signals(),
+                    output => {
+                        if self.outputs[usize::from(OUTPUTS[1].contains(&output))].advance(&self.poller).is_err() {
+                            return Ok(AttachOutcome::Exited(BROKEN));
+                        }
+                    }
                 }
             }
-            if feeding {
-                self.read_stdin()?;
+            if is_ready {
+                self.feed();
             }
-            if ended {
-                // What it wrote is there; what its children still write is theirs.
-                let whole = self.pump(STDOUT) & self.pump(STDERR);
-                let status = sys::process::wait(&self.process.pidfd).doing(|| "wait for the command")?;
-                let code = u8::try_from(status.code() & 0xff).unwrap_or(u8::MAX);
-                return Ok(AttachOutcome::Exited(if whole { code } else { 128 + 13 }));
+            if self.input.as_ref().is_some_and(|input| input.detached) {
+                return Ok(AttachOutcome::Detached);
+            }
+            if let Some(code) = self.ended.filter(|_| self.outputs.iter().all(Flow::is_done)) {
+                return Ok(AttachOutcome::Exited(code));
             }
         }
     }
 
-    /// Moves output until there is none; tells whether somebody takes it.
-    fn pump(&mut self, token: u64) -> bool {
-        let (stream, to) = match token {
-            STDOUT => (&mut self.streams.stdout, &mut self.out),
-            _ => (&mut self.streams.stderr, &mut self.err),
-        };
-        let mut buffer = [0; CHUNK];
-        while let Some(from) = stream {
-            match sys::file::read(&*from, &mut buffer) {
-                Ok(length @ 1..) => {
-                    if to.write_all(&buffer[..length]).is_err() {
-                        return false;
-                    }
-                }
-                Err(error) if error.errno() == Errno::AGAIN => return true,
-                // The end of a pipe, or of a terminal that nobody holds any more.
-                _ => *stream = None,
-            }
+    /// Takes note of the process's end; tells whether somebody takes the rest of its output. What it wrote is there; what
+    /// its children still write is theirs.
+    fn end(&mut self) -> sys::Result<bool> {
+        let status = sys::process::wait(&self.process.pidfd)?;
+        self.poller.remove(self.process.pidfd.as_fd())?;
+        self.ended = Some(u8::try_from(status.code() & 0xff).unwrap_or(u8::MAX));
+        if let Some(mut input) = self.input.take() {
+            input.cut(&self.poller);
         }
-        true
-    }
-
-    /// Takes what is typed; tells whether the detach keys were.
-    fn read_stdin(&mut self) -> Result<bool, Error> {
-        if !self.pending.is_empty() {
-            return Ok(false);
-        }
-        let mut typed = [0; CHUNK];
-        let length = match sys::file::read(std::io::stdin(), &mut typed) {
-            Err(error) if error.errno() == Errno::AGAIN => return Ok(false),
-            read => read.unwrap_or(0),
-        };
-        if length == 0 {
-            self.unwatch_stdin();
-            if self.detach.is_none() {
-                self.streams.stdin = None;
-            }
-            self.stdin_is_file = false;
-            return Ok(false);
-        }
-        let detached = match &mut self.detach {
-            Some(watch) => watch.feed(&typed[..length], &mut self.pending),
-            None => {
-                self.pending.extend_from_slice(&typed[..length]);
-                false
-            }
-        };
-        self.feed()?;
-        Ok(detached)
+        Ok(self.outputs.iter_mut().all(|output| output.take_the_rest(&self.poller).is_ok()))
     }
 
     /// Gives the process what was typed; what it does not take waits, and so do we with reading on.
-    fn feed(&mut self) -> Result<(), Error> {
-        let doing = || "send input to the command";
-        let Some(feed) = &self.streams.stdin else { return Ok(()) };
-        while !self.pending.is_empty() {
-            match sys::file::write(feed, &self.pending) {
-                Ok(length) => drop(self.pending.drain(..length)),
-                Err(error) if error.errno() == Errno::AGAIN => {
-                    self.unwatch_stdin();
-                    // Refused where it is in the poller already, which is as well.
-                    let _ = self.poller.add(feed, FEED, EventFlags::OUT);
-                    return Ok(());
-                }
-                // The process has closed its input.
-                Err(_) => {
-                    self.unwatch_stdin();
-                    self.pending.clear();
-                    self.streams.stdin = None;
-                    return Ok(());
-                }
-            }
+    fn feed(&mut self) {
+        let Some(input) = &mut self.input else { return };
+        // Where the process has closed its input, that is its end.
+        let taken = input.advance(&self.poller).is_ok();
+        // A terminal's end is its process's, not that of what is typed.
+        if !taken || (input.is_done() && self.terminal.is_none()) {
+            input.cut(&self.poller);
+            self.input = None;
         }
-        if self.poller.remove(feed.as_fd()).is_ok() && !self.stdin_is_file {
-            watch_stdin(&self.poller).doing(doing)?;
-        }
-        Ok(())
     }
 
-    fn unwatch_stdin(&self) {
-        // Refused where it is not in the poller, which is as well.
-        let _ = self.poller.remove(std::io::stdin().as_fd());
-    }
-
-    fn take_signals(&mut self) {
+    /// Hands signals on; returns the status of a process that has ended, where one of them asks us not to wait any longer
+    /// until its output has been read.
+    fn take_signals(&mut self) -> Option<u8> {
         while let Some(received) = self.signals.as_ref().and_then(|signals| signals.next().ok().flatten()) {
-            match (received.signal, &self.streams.stdout, client::window()) {
+            match (received.signal, &self.terminal, client::window()) {
                 (SIGWINCH, Some(terminal), Some((rows, columns))) => {
                     let _ = sys::pty::set_size(terminal, rows, columns);
                 }
                 (SIGWINCH, ..) => {}
+                (signal, ..) if self.ended.is_some() && ENDING.contains(&signal) => return self.ended,
                 // A command that has just ended needs no signal.
                 (signal, ..) => drop(sys::process::pidfd_send_signal(&self.process.pidfd, signal)),
             }
         }
+        None
     }
 }
 
-/// Waits for our own input; tells whether it is a file, for which nobody can wait.
-fn watch_stdin(poller: &Poller) -> sys::Result<bool> {
-    match poller.add(std::io::stdin(), STDIN, EventFlags::IN) {
-        Err(error) if error.errno() == Errno::PERM => Ok(true),
-        added => added.map(|()| false),
-    }
+/// Opens the way from our own input to that of the process.
+fn open_input(feed: OwnedFd, request: &ExecRequest, poller: &Poller) -> sys::Result<Flow> {
+    sys::file::set_nonblocking(&feed, true)?;
+    let detach = request.tty.then(|| DetachWatch::new(&request.detach_keys));
+    let mut flow = Flow::to_nonblocking(feed, FEED).watching(detach);
+    flow.follow_ours(std::io::stdin(), STDIN, poller)?;
+    Ok(flow)
 }

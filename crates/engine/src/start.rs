@@ -20,7 +20,7 @@ use sys::file::Durability;
 use sys::signal::SignalFd;
 use trace::{Explain, Step, quote};
 
-use crate::client::{self, Connection, Session, StartFailure};
+use crate::client::{self, Connection, StartFailure};
 use crate::create::Creation;
 use crate::error::Doing;
 use crate::layout::Layout;
@@ -28,8 +28,9 @@ use crate::ledger::{self, Claim};
 use crate::monitor::begin::{Beginning, fork_monitor};
 use crate::monitor::order::Restart;
 use crate::records::{Exit, Run};
+use crate::session::Session;
 use crate::spec::{self, Place, Wanted};
-use crate::wire::Wishes;
+use crate::wire::{VERSION, Wishes};
 use crate::{
     AttachOptions, AttachOutcome, Container, CreateRequest, Engine, Error, NetworkMode, RunOutcome, StartMode, files,
     logs, records, remove, volumes,
@@ -263,13 +264,14 @@ impl Engine {
             stdin: options.stdin && container.request.open_stdin,
             output: options.output,
             news: false,
+            pipes: true,
         });
         let restart = Restart { policy: container.request.restart, ..Restart::default() };
         let beginning = Beginning { engine: self, container, chain: image.chain, prepared, wishes, restart };
         let socket = fork_monitor(&beginning, claim).doing(|| format!("start a monitor for {}", container.name))?;
         let failed = |code, source| Error::Start { name: container.name.to_string(), code, source };
         match client::wait_for_start(&socket) {
-            Ok((process, warnings)) => Ok((Connection { socket, process: Some(process) }, warnings)),
+            Ok((process, warnings)) => Ok((Connection { socket, process: Some(process), version: VERSION }, warnings)),
             Err(StartFailure::Told(code, chain)) => Err(failed(code, chain.into())),
             Err(StartFailure::Silent(error)) => Err(failed(125, error.into())),
         }

@@ -213,7 +213,7 @@ impl Engine {
         }
         let signals = client::take_signals(options, container.request.tty)?;
         let stdin = options.stdin && container.request.open_stdin;
-        let connection = self.connect(container, Wishes { stdin, output: options.output, news: false })?;
+        let connection = self.connect(container, Wishes { stdin, output: options.output, ..Wishes::default() })?;
         self.stay(container, connection, options, signals)
     }
 

@@ -3,11 +3,19 @@
 //! The first byte tells the kind, the rest is its content. A client begins with [`ToMonitor::Hello`], which carries the
 //! version of this protocol: a monitor lives as long as its container, and may be older than the command that meets it.
 
-/// The version of the protocol.
-pub(crate) const VERSION: u8 = 1;
+/// The version of the protocol. From the second on a client may send its input by a pipe; whether it takes its output
+/// from pipes is one of its wishes.
+pub(crate) const VERSION: u8 = 2;
+
+/// The first version whose monitors take a client's pipe.
+pub(crate) const PIPES: u8 = 2;
 
 /// The most bytes of a stream that one frame carries.
 pub(crate) const CHUNK: usize = 16 * 1024;
+
+/// How much a pipe between a monitor and a client holds, and how much is moved at once. The container's memory is
+/// charged for what it writes until that is read, so it is not the most that the kernel grants.
+pub(crate) const BULK: usize = 256 * 1024;
 
 /// Room for any frame.
 pub(crate) const FRAME: usize = CHUNK + 16;
@@ -21,25 +29,35 @@ pub(crate) struct Wishes {
     pub(crate) output: bool,
     /// It wants to be told when the log has grown.
     pub(crate) news: bool,
+    /// It takes output from a pipe, where that comes in bulk.
+    pub(crate) pipes: bool,
 }
 
 impl Wishes {
     pub(crate) fn bits(self) -> u8 {
-        u8::from(self.stdin) | u8::from(self.output) << 1 | u8::from(self.news) << 2
+        u8::from(self.stdin) | u8::from(self.output) << 1 | u8::from(self.news) << 2 | u8::from(self.pipes) << 3
     }
 
     pub(crate) fn from_bits(bits: u8) -> Self {
-        Self { stdin: bits & 1 != 0, output: bits & 2 != 0, news: bits & 4 != 0 }
+        Self { stdin: bits & 1 != 0, output: bits & 2 != 0, news: bits & 4 != 0, pipes: bits & 8 != 0 }
     }
 }
 
 /// A frame from a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ToMonitor<'a> {
-    Hello { version: u8, wishes: Wishes },
+    Hello {
+        version: u8,
+        wishes: Wishes,
+    },
     Stdin(&'a [u8]),
+    /// The rest of the input comes by the pipe whose descriptor is beside this frame, and ends with it.
+    Pipe,
     EndOfStdin,
-    Resize { rows: u16, columns: u16 },
+    Resize {
+        rows: u16,
+        columns: u16,
+    },
 }
 
 /// A frame from a monitor, or from the process that is about to become one.
@@ -61,6 +79,11 @@ pub(crate) enum ToClient<'a> {
     },
     Stdout(&'a [u8]),
     Stderr(&'a [u8]),
+    /// More of a stream comes by the pipe whose descriptor is beside this frame: standard output, or error. Frames of
+    /// the stream that follow come after what is in the pipe.
+    Pipe {
+        error: bool,
+    },
     /// So many bytes were left out, since this client was too slow to take them.
     Lost {
         bytes: u64,
@@ -79,6 +102,7 @@ impl<'a> ToMonitor<'a> {
         match self {
             Self::Hello { version, wishes } => out.extend_from_slice(&[b'H', *version, wishes.bits()]),
             Self::Stdin(bytes) => frame(out, b'I', bytes),
+            Self::Pipe => out.push(b'P'),
             Self::EndOfStdin => out.push(b'E'),
             Self::Resize { rows, columns } => {
                 frame(out, b'R', &rows.to_le_bytes());
@@ -91,6 +115,7 @@ impl<'a> ToMonitor<'a> {
         Some(match bytes.split_first()? {
             (b'H', [version, wishes, ..]) => Self::Hello { version: *version, wishes: Wishes::from_bits(*wishes) },
             (b'I', bytes) => Self::Stdin(bytes),
+            (b'P', _) => Self::Pipe,
             (b'E', _) => Self::EndOfStdin,
             (b'R', [a, b, c, d]) => {
                 Self::Resize { rows: u16::from_le_bytes([*a, *b]), columns: u16::from_le_bytes([*c, *d]) }
@@ -109,6 +134,7 @@ impl<'a> ToClient<'a> {
             Self::Failed { .. } => b'F',
             Self::Stdout(_) => b'O',
             Self::Stderr(_) => b'X',
+            Self::Pipe { .. } => b'P',
             Self::Lost { .. } => b'D',
             Self::News => b'L',
             Self::Exited { .. } => b'Q',
@@ -130,6 +156,7 @@ impl<'a> ToClient<'a> {
                 out.extend_from_slice(&chain.as_bytes()[..chain.floor_char_boundary(CHUNK)]);
             }
             Self::Stdout(bytes) | Self::Stderr(bytes) => out.extend_from_slice(bytes),
+            Self::Pipe { error } => out.push(u8::from(*error)),
             Self::Lost { bytes } => out.extend_from_slice(&bytes.to_le_bytes()),
             Self::News => {}
             Self::Exited { code } => out.push(*code),
@@ -146,6 +173,7 @@ impl<'a> ToClient<'a> {
             (b'F', [code, chain @ ..]) => Self::Failed { code: *code, chain: std::str::from_utf8(chain).ok()? },
             (b'O', bytes) => Self::Stdout(bytes),
             (b'X', bytes) => Self::Stderr(bytes),
+            (b'P', [error, ..]) => Self::Pipe { error: *error != 0 },
             (b'D', bytes) => Self::Lost { bytes: u64::from_le_bytes(bytes.try_into().ok()?) },
             (b'L', _) => Self::News,
             (b'Q', [code, ..]) => Self::Exited { code: *code },
@@ -165,10 +193,11 @@ mod tests {
 
     #[test]
     fn every_frame_of_a_client_reads_back() {
-        let wishes = Wishes { stdin: true, output: false, news: true };
+        let wishes = Wishes { stdin: true, output: false, news: true, pipes: true };
         let frames = [
             ToMonitor::Hello { version: 1, wishes },
             ToMonitor::Stdin(b"typed"),
+            ToMonitor::Pipe,
             ToMonitor::EndOfStdin,
             ToMonitor::Resize { rows: 24, columns: 300 },
         ];
@@ -187,6 +216,8 @@ mod tests {
             ToClient::Failed { code: 127, chain: "cannot start\nno such file" },
             ToClient::Stdout(b""),
             ToClient::Stderr(b"\xff"),
+            ToClient::Pipe { error: true },
+            ToClient::Pipe { error: false },
             ToClient::Lost { bytes: 1 << 40 },
             ToClient::News,
             ToClient::Exited { code: 137 },

@@ -59,6 +59,14 @@ impl Poller {
     }
 }
 
+/// Tells whether a write to a descriptor would not wait: it takes something now, or fails at once.
+pub fn is_writable(fd: impl AsFd) -> Result<bool> {
+    use rustix::event::{PollFd, PollFlags};
+    let mut fds = [PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, Some(&now))).map(|ready| ready > 0).call(|| "poll()")
+}
+
 /// A descriptor that becomes readable when its time has come.
 #[derive(Debug)]
 pub struct Timer(OwnedFd);

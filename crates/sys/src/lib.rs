@@ -20,6 +20,7 @@ pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod path;
+pub mod pipe;
 pub mod process;
 pub mod pty;
 pub mod scheduling;

@@ -35,6 +35,13 @@ pub fn take_control(terminal: impl AsFd) -> Result<()> {
     rustix::process::ioctl_tiocsctty(terminal.as_fd()).call(|| "ioctl(TIOCSCTTY)")
 }
 
+/// Opens a terminal once more, so that writes to it need not wait and nobody else's are changed.
+pub fn reopen_nonblocking(terminal: impl AsFd) -> Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", terminal.as_fd().as_raw_fd());
+    let flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open(&path, flags, Mode::empty()).call(|| format!("open({path:?}, O_WRONLY|O_NONBLOCK)"))
+}
+
 /// Tells whether a descriptor is a terminal.
 pub fn is_terminal(fd: impl AsFd) -> bool {
     rustix::termios::isatty(fd)

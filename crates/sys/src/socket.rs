@@ -129,6 +129,16 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<(usize, Vec<Owned
     Ok((answer.bytes, descriptors))
 }
 
+/// Lets a socket hold so many bytes that its reader has not taken; where that is beyond what the host grants everybody,
+/// only for root.
+pub fn set_send_buffer(socket: impl AsFd, bytes: usize) -> Result<()> {
+    use rustix::net::sockopt::{set_socket_send_buffer_size, set_socket_send_buffer_size_force};
+    let socket = socket.as_fd();
+    set_socket_send_buffer_size_force(socket, bytes)
+        .or_else(|_| set_socket_send_buffer_size(socket, bytes))
+        .call(|| format!("setsockopt({}, SO_SNDBUF, {bytes})", socket.as_raw_fd()))
+}
+
 /// How many descriptors one message can carry here; the kernel's own bound is 253.
 const MAX_DESCRIPTORS: usize = 16;
 

@@ -1,13 +1,14 @@
 //! Those who are connected: the command that started the container, and whoever attaches, waits or follows the log.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use sys::Errno;
 use sys::event::EventFlags;
 use sys::process::Fork;
 
 use super::Monitor;
+use super::streams::Input;
 use crate::wire::{FRAME, ToClient, ToMonitor, VERSION, Wishes};
 
 /// A client.
@@ -22,7 +23,20 @@ pub(super) struct Client {
     pending: VecDeque<Vec<u8>>,
     /// Bytes that it missed.
     lost: u64,
+    /// Its input comes by a pipe.
+    has_feed: bool,
 }
+
+/// A pipe by which a client sends its input. It may have been filled by one that has gone since.
+#[derive(Debug)]
+pub(super) struct Feed {
+    pub(super) pipe: OwnedFd,
+    pub(super) token: u64,
+    watched: bool,
+}
+
+/// How many frames of one client are heard in a row.
+const TURN: usize = 16;
 
 /// What came of sending a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +53,39 @@ impl Client {
             Err(error) if error.errno() == Errno::AGAIN => Sent::Full,
             Err(_) => Sent::Gone,
         }
+    }
+
+    /// Tells whether output may come to it by a pipe: it was there from the beginning, and has all that came so far.
+    pub(super) fn takes_pipes(&self) -> bool {
+        self.is_starter && self.wishes.output && self.wishes.pipes && self.pending.is_empty()
+    }
+
+    /// Sends the end of a pipe from which a stream is read from now on; tells whether that was taken.
+    pub(super) fn send_pipe(&self, error: bool, pipe: BorrowedFd<'_>) -> bool {
+        let mut frame = Vec::new();
+        ToClient::Pipe { error }.encode(&mut frame);
+        sys::socket::send(&self.socket, &frame, &[pipe]).is_ok()
+    }
+
+    /// Puts all that is left to say into the socket, where it waits for its reader without us; tells whether all went in.
+    fn hand_over(&mut self) -> bool {
+        let mut widened = false;
+        while let Some(frame) = self.pending.front() {
+            match self.send(frame) {
+                Sent::Yes => drop(self.pending.pop_front()),
+                Sent::Gone => self.pending.clear(),
+                Sent::Full if widened => return false,
+                Sent::Full => {
+                    // The kernel counts what it needs to keep a frame as well, and there are frames in the socket already.
+                    let left: usize = self.pending.iter().map(|frame| 2 * frame.len() + 4096).sum();
+                    widened = sys::socket::set_send_buffer(&self.socket, left + (1 << 20)).is_ok();
+                    if !widened {
+                        return false;
+                    }
+                }
+            }
+        }
+        true
     }
 
     fn send_output(&mut self, frame: &[u8]) -> Sent {
@@ -73,7 +120,15 @@ impl Monitor {
         let token = self.next_token;
         self.next_token += 1;
         self.poller.add(&socket, token, EventFlags::IN)?;
-        self.clients.push(Client { socket, token, wishes, is_starter, pending: VecDeque::new(), lost: 0 });
+        self.clients.push(Client {
+            socket,
+            token,
+            wishes,
+            is_starter,
+            pending: VecDeque::new(),
+            lost: 0,
+            has_feed: false,
+        });
         Ok(())
     }
 
@@ -87,29 +142,34 @@ impl Monitor {
 
     /// Hears what a client says, and goes on where it had been behind.
     pub(super) fn serve(&mut self, token: u64, flags: EventFlags) {
+        if self.feeds.iter().any(|feed| feed.token == token) {
+            return self.feed_from_pipe(token);
+        }
         if flags.contains(EventFlags::OUT) {
             self.flush(token);
         }
         if !flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
             return;
         }
-        let mut frame = [0; FRAME];
-        loop {
-            let Some(client) = self.clients.iter().find(|client| client.token == token) else { return };
+        let mut frame = std::mem::take(&mut self.buffer);
+        frame.resize(frame.len().max(FRAME), 0);
+        for _ in 0..TURN {
+            let Some(client) = self.clients.iter().find(|client| client.token == token) else { break };
             // What a client that has gone had sent is at most what its socket holds, and is taken at once.
             if self.is_input_full() && client.wishes.stdin && !flags.contains(EventFlags::HUP) {
-                return;
+                break;
             }
             match sys::socket::receive(&client.socket, &mut frame) {
-                Ok((0, _)) => return self.dismiss(token),
-                Ok((length, _)) => self.hear(token, &frame[..length]),
-                Err(error) if error.errno() == Errno::AGAIN => return,
-                Err(_) => return self.dismiss(token),
+                Ok((0, _)) => self.dismiss(token),
+                Ok((length, descriptors)) => self.hear(token, &frame[..length], descriptors),
+                Err(error) if error.errno() == Errno::AGAIN => break,
+                Err(_) => self.dismiss(token),
             }
         }
+        self.buffer = frame;
     }
 
-    fn hear(&mut self, token: u64, frame: &[u8]) {
+    fn hear(&mut self, token: u64, frame: &[u8], descriptors: Vec<OwnedFd>) {
         match ToMonitor::decode(frame) {
             Some(ToMonitor::Hello { wishes, .. }) => self.greet(token, wishes),
             Some(ToMonitor::Stdin(bytes)) => {
@@ -118,11 +178,15 @@ impl Monitor {
                     self.feed();
                 }
             }
+            Some(ToMonitor::Pipe) => {
+                if let Some(pipe) = descriptors.into_iter().next() {
+                    self.open_feed(token, pipe);
+                }
+            }
             Some(ToMonitor::EndOfStdin) if self.order.stdin_once => self.close_stdin(),
             Some(ToMonitor::Resize { rows, columns }) => {
-                if let Some(input) = self.input.as_ref().filter(|input| input.is_terminal) {
-                    // A terminal that is just being closed needs no size.
-                    let _ = sys::pty::set_size(&input.file, rows, columns);
+                if let Some(input) = &self.input {
+                    input.resize(rows, columns);
                 }
             }
             // A newer client may know more than we do.
@@ -149,18 +213,33 @@ impl Monitor {
         let Some(at) = self.clients.iter().position(|client| client.token == token) else { return };
         let client = self.clients.swap_remove(at);
         if client.is_starter {
-            self.watch_outputs(true);
+            self.close_taps();
         }
-        if client.wishes.stdin && self.order.stdin_once {
+        // What is still in its pipe is input too, and that ends by itself.
+        if client.wishes.stdin && self.order.stdin_once && !client.has_feed {
             self.close_stdin();
         }
     }
 
-    fn is_input_full(&self) -> bool {
-        self.input.as_ref().is_some_and(|input| !input.pending.is_empty())
+    /// Takes a client's pipe, which brings the rest of its input.
+    fn open_feed(&mut self, token: u64, pipe: OwnedFd) {
+        // Of a command that has closed its input, the client hears by the end of its pipe.
+        if self.input.as_ref().is_none_or(|input| input.is_terminal || !sys::pipe::is_pipe(&pipe)) {
+            return;
+        }
+        if let Some(client) = self.clients.iter_mut().find(|client| client.token == token) {
+            client.has_feed = true;
+        }
+        self.feeds.push(Feed { pipe, token: self.next_token, watched: false });
+        self.next_token += 1;
+        self.listen_for_stdin();
     }
 
-    fn close_stdin(&mut self) {
+    fn is_input_full(&self) -> bool {
+        self.input.as_ref().is_some_and(Input::is_full)
+    }
+
+    pub(super) fn close_stdin(&mut self) {
         if let Some(input) = &mut self.input {
             input.closing = true;
             self.feed();
@@ -176,16 +255,35 @@ impl Monitor {
             // It was added with this number, so it can be changed.
             let _ = self.poller.change(&client.socket, client.token, flags);
         }
+        for feed in self.feeds.iter_mut().filter(|feed| feed.watched == full) {
+            // Taken out rather than asked for nothing: the end of a pipe is told in any case.
+            let changed = match full {
+                true => self.poller.remove(feed.pipe.as_fd()),
+                false => self.poller.add(&feed.pipe, feed.token, EventFlags::IN),
+            };
+            feed.watched = if changed.is_ok() { !full } else { feed.watched };
+        }
     }
 
-    /// Tells whether the client that started the container is behind.
-    pub(super) fn is_held_up(&self) -> bool {
+    /// Tells whether the client that started the container is behind with its frames.
+    pub(super) fn is_anybody_behind(&self) -> bool {
         self.clients.iter().any(|client| !client.pending.is_empty())
     }
 
-    /// Sends a frame of output to all who want it.
-    pub(super) fn tell_output(&mut self, frame: &[u8]) {
-        self.tell(|client| client.wishes.output, |client| client.send_output(frame));
+    /// Tells whether somebody gets output in frames, beside the client that started the container.
+    pub(super) fn has_listeners(&self) -> bool {
+        self.clients.iter().any(|client| client.wishes.output && !client.is_starter)
+    }
+
+    /// Sends a frame of output to all who want it, but not to the client that started the container where that has the
+    /// stream by a pipe.
+    pub(super) fn tell_output(&mut self, frame: &[u8], tapped: bool) {
+        self.tell(|client| client.wishes.output && !(tapped && client.is_starter), |client| client.send_output(frame));
+    }
+
+    /// Sends the client that started the container no more output: nobody reads there.
+    pub(super) fn refuse_output(&mut self) {
+        self.clients.iter_mut().filter(|client| client.is_starter).for_each(|client| client.wishes.output = false);
     }
 
     /// Tells those who follow the log that it has grown.
@@ -200,21 +298,23 @@ impl Monitor {
         );
     }
 
-    /// Tells everybody that the container has ended; whoever is behind with its output remains to be told.
+    /// Tells everybody that the container has ended. What a client has not read yet waits in its socket, and not with us;
+    /// only where the host does not grant that much room does the client remain.
     pub(super) fn tell_end(&mut self, code: u8) {
-        let mut frame = Vec::new();
-        ToClient::Exited { code }.encode(&mut frame);
         for client in &mut self.clients {
-            match client.pending.is_empty() {
-                true => drop(client.send(&frame)),
-                false => client.pending.push_back(frame.clone()),
+            for last in [ToClient::Lost { bytes: client.lost }, ToClient::Exited { code }] {
+                let mut frame = Vec::new();
+                last.encode(&mut frame);
+                if last != (ToClient::Lost { bytes: 0 }) {
+                    client.pending.push_back(frame);
+                }
             }
         }
-        self.clients.retain(|client| !client.pending.is_empty());
+        self.clients.retain_mut(|client| !client.hand_over());
     }
 
     /// Lets another process stay with those who are behind: this one has a container to start.
-    pub(super) fn leave_readers(&mut self) -> sys::Result<()> {
+    pub(super) fn leave_readers(mut self) -> sys::Result<Self> {
         let between = match self.clients.is_empty() {
             true => None,
             false => Some(sys::process::clone_into(&[], None)?),
@@ -231,12 +331,14 @@ impl Monitor {
             None => {}
         }
         self.clients.clear();
-        Ok(())
+        Ok(self)
     }
 
-    /// Stays until the client that started the container has all of the output.
-    pub(super) fn wait_for_readers(&self) {
-        for client in &self.clients {
+    /// Stays until the client that started the container has all of the output, and holds nothing else meanwhile.
+    pub(super) fn wait_for_readers(mut self) {
+        let clients = std::mem::take(&mut self.clients);
+        drop(self);
+        for client in &clients {
             if sys::file::set_nonblocking(&client.socket, false).is_err() {
                 continue;
             }
@@ -265,7 +367,7 @@ impl Monitor {
             }
         }
         if behind {
-            self.watch_outputs(false);
+            self.watch_outputs();
         }
         gone.into_iter().for_each(|token| self.dismiss(token));
     }
@@ -283,6 +385,7 @@ impl Monitor {
         }
         // It was added with this number, so it can be changed.
         let _ = self.poller.change(&client.socket, token, EventFlags::IN);
-        self.watch_outputs(true);
+        self.open_taps();
+        self.watch_outputs();
     }
 }

@@ -43,8 +43,9 @@ impl Monitor {
             let _ = remove::remove_run(&self.layout, &self.order.id);
         }
         self.tell_end(exit.exit_code);
+        self.reap()?;
         self.wait_for_readers();
-        self.reap()
+        Ok(())
     }
 
     /// Reaps the command. Until then its process ID cannot come to mean another process.
@@ -59,7 +60,7 @@ impl Monitor {
             return self.close(&exit, true);
         }
         self.tell_end(exit.exit_code);
-        self.leave_readers()?;
+        self = self.leave_readers()?;
         self.poller.remove(std::os::fd::AsFd::as_fd(&self.process))?;
         self.reap()?;
         if self.wait_unless_stopped(Duration::from_millis(next.waited))? {

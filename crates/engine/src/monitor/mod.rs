@@ -27,7 +27,7 @@ use sys::process::ExitStatus;
 use crate::layout::Layout;
 use crate::logs::writer::{LogWriter, Stream};
 use crate::wire::Wishes;
-use clients::Client;
+use clients::{Client, Feed};
 use health::HealthWatch;
 use order::{Descriptors, Order};
 use streams::{Input, Output};
@@ -39,7 +39,10 @@ const STDERR: u64 = 2;
 const STDIN: u64 = 3;
 const LISTENER: u64 = 4;
 const PROBE: u64 = 5;
-const FIRST_CLIENT: u64 = 6;
+/// The pipes by which the client that started the container gets output and errors, where they are full.
+const TAPS: [u64; 2] = [6, 7];
+/// Clients, and their pipes.
+const FIRST_CLIENT: u64 = 8;
 
 /// How long a container must live until its mount of the image is offered to others and the monitor makes itself small:
 /// those that only come and go are spared the work.
@@ -76,10 +79,11 @@ struct Monitor {
     outputs: [Option<Output>; 2],
     input: Option<Input>,
     clients: Vec<Client>,
+    feeds: Vec<Feed>,
     next_token: u64,
     log: LogWriter,
     health: Option<HealthWatch>,
-    /// Room for one frame, used again for each.
+    /// Room for what is read and what is heard, while there is much of it.
     buffer: Vec<u8>,
 }
 
@@ -102,6 +106,7 @@ impl Monitor {
             outputs,
             input,
             clients: Vec::new(),
+            feeds: Vec::new(),
             next_token: FIRST_CLIENT,
             buffer: Vec::new(),
             order,
@@ -117,11 +122,13 @@ impl Monitor {
     fn watch(mut self) -> sys::Result<()> {
         let (mut holder, mut settled) = (None, false);
         let status = loop {
-            let patience = [(!settled).then_some(SETTLED), self.health_patience()];
+            let is_large = !settled || self.is_large();
+            let patience = [is_large.then_some(SETTLED), self.health_patience()];
             let ready = self.poller.wait(patience.into_iter().flatten().min())?;
-            if ready.is_empty() && !settled {
+            if ready.is_empty() && is_large {
+                holder = if settled { holder } else { self.offer_view() };
                 settled = true;
-                holder = self.settle();
+                self.shrink();
             }
             let mut ended = false;
             for event in ready {
@@ -132,6 +139,7 @@ impl Monitor {
                     STDIN => self.feed(),
                     LISTENER => self.welcome(),
                     PROBE => self.take_probe(),
+                    token if TAPS.contains(&token) => self.resume_tap(token),
                     token => self.serve(token, event.flags),
                 }
             }
@@ -144,17 +152,21 @@ impl Monitor {
         self.finish(status)
     }
 
-    /// Does what can wait until the container has lived for a while: offers its mount of the image to others, and lets
-    /// go of the memory that only the beginning needed.
-    fn settle(&self) -> Option<Holder> {
+    /// Offers the mount of the image to others, once the container has lived for a while.
+    fn offer_view(&self) -> Option<Holder> {
         let offer = |chain| {
             // Others mount the image anew where they cannot copy ours: worse, but right.
             Holder::announce(self.layout.state(), chain, self.view.as_ref()?.as_fd()).ok()
         };
-        let holder = self.order.chain.as_ref().and_then(offer);
+        self.order.chain.as_ref().and_then(offer)
+    }
+
+    /// Lets go of the memory that only the beginning, or a moment with much to do, needed.
+    fn shrink(&mut self) {
+        self.shrink_buffers();
+        sys::memory::release_heap();
         // A monitor that stays large does its work all the same.
         let _ = sys::memory::release_text();
-        holder
     }
 }
 

@@ -12,6 +12,7 @@ mod crash;
 mod health;
 mod inside;
 mod life;
+mod pipes;
 mod protocol;
 mod restarts;
 mod sandbox;
@@ -77,6 +78,14 @@ const TESTS: &[Test] = tests! {
             failures_of_the_start_period_do_not_count
             an_unhealthy_container_is_killed_stopped_or_restarted_as_asked_for
             what_is_required_is_started_first_and_waited_for;
+    pipes: both_outputs_come_whole_in_bulk
+           a_file_that_is_appended_to_gets_all_of_it_too
+           what_comes_in_bulk_is_moved_and_not_copied
+           a_foreground_command_that_is_not_read_holds_nobody_up
+           an_exec_an_attach_and_a_follow_that_are_not_read_hold_nobody_up
+           a_signal_gets_through_where_nobody_reads
+           input_by_a_pipe_follows_that_by_frames_and_outlives_its_sender
+           who_sends_input_is_told_that_nobody_takes_it;
     protocol: a_command_of_version_1_is_understood
               a_monitor_of_version_1_is_understood;
     restarts: a_failure_is_tried_again_as_often_as_the_policy_says
