@@ -97,3 +97,25 @@ fn files(directory: &Path, found: &mut BTreeSet<String>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_came_is_told_and_a_lock_is_not() {
+        let directory = std::env::temp_dir().join(format!("conductor-bench-leaks-{}", std::process::id()));
+        std::fs::create_dir_all(directory.join("containers")).unwrap();
+        let count = || {
+            let mut found = BTreeSet::new();
+            files(&directory, &mut found);
+            Leaks(found)
+        };
+        let before = count();
+        std::fs::write(directory.join("names.lock"), "").unwrap();
+        std::fs::write(directory.join("containers/left"), "").unwrap();
+        let more = count().more_than(&before);
+        let _ = std::fs::remove_dir_all(&directory);
+        assert_eq!(more, [format!("file: {}/containers/left", directory.display())]);
+    }
+}
