@@ -1,5 +1,8 @@
 //! `-it`: a terminal inside, as if it were here.
 
+use std::io::Read;
+use std::process::Stdio;
+
 use testkit::{Terminal, until};
 
 use crate::{IMAGE, busybox};
@@ -78,5 +81,46 @@ fn exec_gives_a_second_terminal() {
     assert_eq!(terminal.ends(), 6);
     sandbox.conductor(["rm", "-f", "eg"]).run().success();
     until("everything has ended", || sandbox.processes().is_empty().then_some(()));
+    sandbox.assert_clean();
+}
+
+#[test]
+fn keys_lines_and_sizes_get_through_a_flood_of_output() {
+    let sandbox = busybox();
+    sandbox.conductor(["run", "-d", "--name", "eg", IMAGE, "sleep", "1000"]).run().success();
+    let interrupted = "trap 'exit 6' INT; yes flood";
+    let told = "yes flood & read line; [ \"$line\" = hello ] && exit 7";
+    let resized = "trap 'exit 8' WINCH; yes flood & while :; do wait; done";
+    for start in [vec!["run", "--rm", "-it", IMAGE], vec!["exec", "-it", "eg"]] {
+        let flood = |script| {
+            let command = sandbox.conductor(&start).args(["sh", "-c", script]).into_command();
+            let mut terminal = Terminal::start(&command);
+            terminal.sees("flood\r\nflood\r\n");
+            terminal
+        };
+        assert_eq!(flood(interrupted).types("\x03").ends(), 6, "{start:?}");
+        assert_eq!(flood(told).enters("hello").ends(), 7, "{start:?}");
+        assert_eq!(flood(resized).resize(50, 120).ends(), 8, "{start:?}");
+    }
+    sandbox.conductor(["rm", "-f", "eg"]).run().success();
+    sandbox.assert_clean();
+}
+
+#[test]
+fn a_client_that_is_asked_to_end_hands_that_on_while_output_floods() {
+    let sandbox = busybox();
+    sandbox.conductor(["run", "-d", "--name", "eg", IMAGE, "sleep", "1000"]).run().success();
+    let script = "trap 'exit 6' TERM; yes flood & wait";
+    for start in [vec!["run", "--rm", IMAGE], vec!["run", "--rm", "--log-driver", "none", IMAGE], vec!["exec", "eg"]] {
+        let mut command = sandbox.conductor(&start).args(["sh", "-c", script]).into_command();
+        let mut client = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = client.stdout.take().unwrap();
+        let mut bytes = vec![0; 100_000];
+        out.read_exact(&mut bytes).unwrap();
+        sys::process::kill(client.id(), 15).unwrap();
+        while out.read(&mut bytes).unwrap() > 0 {}
+        assert_eq!(client.wait().unwrap().code(), Some(6), "{start:?}");
+    }
+    sandbox.conductor(["rm", "-f", "eg"]).run().success();
     sandbox.assert_clean();
 }

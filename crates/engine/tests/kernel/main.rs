@@ -87,7 +87,9 @@ const TESTS: &[Test] = tests! {
            input_by_a_pipe_follows_that_by_frames_and_outlives_its_sender
            who_sends_input_is_told_that_nobody_takes_it;
     protocol: a_command_of_version_1_is_understood
-              a_monitor_of_version_1_is_understood;
+              a_command_of_version_1_gets_frames_that_it_has_room_for
+              a_monitor_of_version_1_is_understood
+              a_monitor_of_version_1_gets_input_in_frames_alone;
     restarts: a_failure_is_tried_again_as_often_as_the_policy_says
               a_success_is_no_failure
               what_always_runs_is_started_again_until_it_is_stopped

@@ -1,7 +1,7 @@
 //! A monitor lives as long as its container, so it may be older than the command that meets it, and newer as well after a
 //! step back. The bytes of version 1 stand here as they were spoken first; they are not to be changed.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 
 use engine::Status;
@@ -44,8 +44,33 @@ pub(crate) fn a_command_of_version_1_is_understood() {
     assert_eq!(receive(&old).0, b"");
 }
 
+pub(crate) fn a_command_of_version_1_gets_frames_that_it_has_room_for() {
+    let sandbox = Sandbox::new();
+    sandbox.start("eg", &["yes", "flood"], json!({"log": {"driver": "none", "max_size": 1000, "max_file": 1}}));
+    let run = sandbox.state().join("containers").join(sandbox.find("eg").id.as_str());
+    let old = socket::connect_messages_at(Root::open(&run).unwrap(), SOCKET).unwrap();
+    socket::send(&old, b"H\x01\x02", &[]).unwrap();
+    assert_eq!(receive(&old).0[0], b'W');
+    let mut largest = 0;
+    for _ in 0..1000 {
+        let (frame, descriptors) = receive(&old);
+        assert!(matches!(frame[0], b'O' | b'D') && descriptors == 0, "{:?}", frame[0]);
+        largest = largest.max(frame.len());
+    }
+    assert_eq!(largest, 16 * 1024 + 1);
+}
+
 /// Plays a monitor of version 1 for a process: the run's files as it wrote them, its lock, its socket.
 fn play_monitor(sandbox: &Sandbox, name: &str) -> std::thread::JoinHandle<u8> {
+    play_talkative_monitor(sandbox, name, |_, _| ())
+}
+
+/// The same, and it has something to say to the client before the process ends.
+fn play_talkative_monitor(
+    sandbox: &Sandbox,
+    name: &str,
+    talk: impl FnOnce(&OwnedFd, u32) + Send + 'static,
+) -> std::thread::JoinHandle<u8> {
     let container = sandbox.find(name);
     let run = sandbox.state().join("containers").join(container.id.as_str());
     std::fs::create_dir_all(&run).unwrap();
@@ -68,6 +93,7 @@ fn play_monitor(sandbox: &Sandbox, name: &str) -> std::thread::JoinHandle<u8> {
         // The version is the client's own, and its wishes are bits of which three were known then.
         assert_eq!((hello[0], hello.len()), (b'H', 3));
         socket::send(&client, b"W\x01", &[pidfd.as_fd()]).unwrap();
+        talk(&client, child.id());
         // The end of the process, by whatever the client sent it.
         sys::signal::wait_readable(&pidfd, None).unwrap();
         let end = json!({"exit_code": 143, "oom_killed": false, "finished_at": "2026-01-01T00:00:01Z"});
@@ -98,6 +124,34 @@ pub(crate) fn a_monitor_of_version_1_is_understood() {
     // It is the monitor's word that ends the wait, not the process.
     sys::process::kill(pid, 15).unwrap();
     assert_eq!(String::from_utf8(waiting.wait_with_output().unwrap().stdout).unwrap(), "143\n");
+    monitor.join().unwrap();
+    sandbox.call(&["rm", "eg"]).ok();
+    sandbox.assert_empty();
+}
+
+pub(crate) fn a_monitor_of_version_1_gets_input_in_frames_alone() {
+    let sandbox = Sandbox::new();
+    let request = request(&["sleep", "1000"], json!({"name": "eg", "open_stdin": true, "stdin_once": true}));
+    sandbox.call(&["create", &request.to_string()]).ok();
+    let input: Vec<u8> = (0..3_000_000_u32).map(|number| number.to_le_bytes()[1]).collect();
+    let sent = input.clone();
+    let monitor = play_talkative_monitor(&sandbox, "eg", move |client, pid| {
+        let mut heard = Vec::new();
+        loop {
+            let (frame, descriptors) = receive(client);
+            assert_eq!(descriptors, 0);
+            match frame[0] {
+                b'I' => heard.extend_from_slice(&frame[1..]),
+                b'E' => break,
+                other => panic!("a frame of kind {other}"),
+            }
+        }
+        assert!(heard == sent, "{} bytes", heard.len());
+        socket::send(client, b"Oall heard", &[]).unwrap();
+        sys::process::kill(pid, 15).unwrap();
+    });
+    let attached = sandbox.call_with(&["attach", "eg"], &input);
+    assert_eq!((attached.out().as_str(), attached.code()), ("all heard", 143));
     monitor.join().unwrap();
     sandbox.call(&["rm", "eg"]).ok();
     sandbox.assert_empty();
