@@ -25,6 +25,8 @@ use crate::create::Creation;
 use crate::error::Doing;
 use crate::layout::Layout;
 use crate::ledger::{self, Claim};
+use crate::logs::writer::LogTarget;
+use crate::logs::{Format, LogFiles};
 use crate::monitor::begin::{Beginning, fork_monitor};
 use crate::monitor::order::Restart;
 use crate::records::{Exit, Run};
@@ -32,7 +34,7 @@ use crate::spec::{self, Place, Wanted};
 use crate::wire::Wishes;
 use crate::{
     AttachOptions, AttachOutcome, Container, CreateRequest, Engine, Error, NetworkMode, RunOutcome, StartMode, files,
-    logs, records, remove, volumes,
+    records, remove, volumes,
 };
 
 /// A container decided down to the last step.
@@ -352,11 +354,15 @@ impl Explain for ScratchStep<'_> {
 }
 
 /// Decides where the output is kept; a second run writes on, as in Docker.
-pub(crate) fn log_of(layout: &Layout, container: &Container) -> Option<logs::writer::LogFile> {
+pub(crate) fn log_of(layout: &Layout, container: &Container) -> Option<LogTarget> {
     let log = &container.request.log;
-    (log.driver == crate::LogDriver::JsonFile).then(|| logs::writer::LogFile {
-        path: layout.log(&container.id),
-        max_size: log.max_size,
-        max_file: log.max_file,
+    (log.driver == crate::LogDriver::JsonFile).then(|| {
+        LogTarget::Files(LogFiles {
+            format: Format::Json,
+            path: layout.log(&container.id),
+            max_size: log.max_size,
+            max_file: log.max_file,
+            compress: false,
+        })
     })
 }

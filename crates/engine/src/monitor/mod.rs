@@ -25,7 +25,8 @@ use sys::event::{EventFlags, Poller};
 use sys::process::ExitStatus;
 
 use crate::layout::Layout;
-use crate::logs::writer::{LogWriter, Stream};
+use crate::logs::Stream;
+use crate::logs::writer::LogWriter;
 use crate::wire::Wishes;
 use clients::Client;
 use health::HealthWatch;

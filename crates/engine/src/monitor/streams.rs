@@ -10,7 +10,7 @@ use sys::event::{EventFlags, Poller};
 use sys::{Calling, Errno};
 
 use super::{Monitor, STDERR, STDIN, STDOUT};
-use crate::logs::writer::Stream;
+use crate::logs::Stream;
 use crate::wire::{CHUNK, ToClient};
 
 /// One of the command's outputs.
