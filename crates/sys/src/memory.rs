@@ -19,6 +19,13 @@ pub fn release_text() -> Result<()> {
     check(ret.into(), || format!("madvise({start:#x}, {length}, MADV_DONTNEED)")).map(drop)
 }
 
+/// Lets go of the pages of the heap in which nothing is held any more.
+pub fn release_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim(3) takes a number and touches free memory of the allocator alone, under its own lock.
+    let _ = unsafe { libc::malloc_trim(0) };
+}
+
 unsafe extern "C" {
     static __executable_start: u8;
     static etext: u8;
@@ -27,6 +34,16 @@ unsafe extern "C" {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_heap_that_was_large_goes_on_small() {
+        let held: Vec<Vec<u8>> = (0..256).map(|_| vec![1; 4096]).collect();
+        let last = vec![7; 16];
+        drop(held);
+        release_heap();
+        assert_eq!(last, [7; 16]);
+        assert_eq!(vec![3; 9000].iter().sum::<usize>(), 27_000);
+    }
 
     #[test]
     fn the_program_goes_on_without_its_text() {

@@ -66,6 +66,11 @@ impl Appender {
         self.batch.clear();
     }
 
+    /// Lets go of memory that only much output needs.
+    pub(super) fn rest(&mut self) {
+        self.batch = Vec::new();
+    }
+
     /// Returns the size of the file that is written, and opens it where that is still to do.
     fn size(&mut self) -> Option<u64> {
         if self.open.is_none() {

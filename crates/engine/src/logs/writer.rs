@@ -65,6 +65,13 @@ impl LogWriter {
         stamp.is_some()
     }
 
+    /// Lets go of memory that only much output needs.
+    pub(crate) fn rest(&mut self) {
+        if let Some(sink) = &mut self.sink {
+            sink.rest();
+        }
+    }
+
     /// Writes what was kept back: the container has ended.
     pub(crate) fn finish(&mut self) {
         let Some(sink) = &mut self.sink else { return };
@@ -88,6 +95,12 @@ impl Sink {
     fn flush(&mut self) {
         match self {
             Self::Files(files) => files.flush(),
+        }
+    }
+
+    fn rest(&mut self) {
+        match self {
+            Self::Files(files) => files.rest(),
         }
     }
 }

@@ -42,8 +42,8 @@ const LISTENER: u64 = 4;
 const PROBE: u64 = 5;
 const FIRST_CLIENT: u64 = 6;
 
-/// How long a container must live until its mount of the image is offered to others and the monitor makes itself small:
-/// those that only come and go are spared the work.
+/// How long nothing must happen until the monitor makes itself small, and the container's mount of the image is offered to
+/// others: those that only come and go are spared the work.
 const SETTLED: Duration = Duration::from_millis(20);
 
 /// Runs the monitor; `arguments` are those after `monitor`: the container's name, for whoever lists processes, and the
@@ -116,14 +116,17 @@ impl Monitor {
 
     /// Serves the container until it has ended, and clears away what is left of the run.
     fn watch(mut self) -> sys::Result<()> {
-        let (mut holder, mut settled) = (None, false);
+        let (mut holder, mut settled, mut restless) = (None, false, true);
         let status = loop {
-            let patience = [(!settled).then_some(SETTLED), self.health_patience()];
+            let patience = [restless.then_some(SETTLED), self.health_patience()];
             let ready = self.poller.wait(patience.into_iter().flatten().min())?;
-            if ready.is_empty() && !settled {
-                settled = true;
-                holder = self.settle();
+            if ready.is_empty() && restless {
+                if !std::mem::replace(&mut settled, true) {
+                    holder = self.offer_view();
+                }
+                self.rest();
             }
+            restless = !ready.is_empty();
             let mut ended = false;
             for event in ready {
                 match event.token {
@@ -145,17 +148,19 @@ impl Monitor {
         self.finish(status)
     }
 
-    /// Does what can wait until the container has lived for a while: offers its mount of the image to others, and lets
-    /// go of the memory that only the beginning needed.
-    fn settle(&self) -> Option<Holder> {
-        let offer = |chain| {
-            // Others mount the image anew where they cannot copy ours: worse, but right.
-            Holder::announce(self.layout.state(), chain, self.view.as_ref()?.as_fd()).ok()
-        };
-        let holder = self.order.chain.as_ref().and_then(offer);
+    /// Offers the container's mount of the image to others.
+    fn offer_view(&self) -> Option<Holder> {
+        // Others mount the image anew where they cannot copy ours: worse, but right.
+        Holder::announce(self.layout.state(), self.order.chain.as_ref()?, self.view.as_ref()?.as_fd()).ok()
+    }
+
+    /// Lets go of the memory that only the beginning, or much output, needed: from here on there may be nothing to do for days.
+    fn rest(&mut self) {
+        self.buffer = Vec::new();
+        self.log.rest();
+        sys::memory::release_heap();
         // A monitor that stays large does its work all the same.
         let _ = sys::memory::release_text();
-        holder
     }
 }
 

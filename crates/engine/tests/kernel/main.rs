@@ -12,6 +12,7 @@ mod crash;
 mod health;
 mod inside;
 mod life;
+mod logs;
 mod protocol;
 mod restarts;
 mod sandbox;
@@ -55,6 +56,12 @@ const TESTS: &[Test] = tests! {
             exec_joins_the_container
             exec_has_the_exit_codes_of_docker
             memory_beyond_the_limit_is_an_oom_kill;
+    logs: a_flood_is_kept_whole_and_followed_whole
+          following_goes_on_over_restarts_until_the_last_end
+          following_ends_when_a_container_is_stopped_in_its_pause
+          following_notices_a_killed_monitor_and_the_run_after_it
+          a_log_whose_monitor_was_killed_holds_whole_lines_and_goes_on
+          a_full_disk_tears_no_line;
     attached: input_goes_in_and_output_comes_out_whole
               a_slow_reader_loses_nothing
               a_signal_is_handed_on
