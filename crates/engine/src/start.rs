@@ -25,8 +25,6 @@ use crate::create::Creation;
 use crate::error::Doing;
 use crate::layout::Layout;
 use crate::ledger::{self, Claim};
-use crate::logs::writer::LogTarget;
-use crate::logs::{Format, LogFiles};
 use crate::monitor::begin::{Beginning, fork_monitor};
 use crate::monitor::order::Restart;
 use crate::records::{Exit, Run};
@@ -351,18 +349,4 @@ impl Explain for ScratchStep<'_> {
         let (upper, work) = (quote(self.upper), quote(self.work));
         Step::host("make the directories that take the container's changes", format!("mkdir -p {upper} {work}"))
     }
-}
-
-/// Decides where the output is kept; a second run writes on, as in Docker.
-pub(crate) fn log_of(layout: &Layout, container: &Container) -> Option<LogTarget> {
-    let log = &container.request.log;
-    (log.driver == crate::LogDriver::JsonFile).then(|| {
-        LogTarget::Files(LogFiles {
-            format: Format::Json,
-            path: layout.log(&container.id),
-            max_size: log.max_size,
-            max_file: log.max_file,
-            compress: false,
-        })
-    })
 }

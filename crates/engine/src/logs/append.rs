@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::entry::Stamp;
 use super::files::LogFiles;
 use super::format::Format;
+use super::pack;
 
 /// So many bytes of entries are written at once.
 const BATCH: usize = 32 * 1024;
@@ -84,6 +85,9 @@ impl Appender {
     fn put_aside(&mut self) {
         if let Ok(next) = self.files.put_aside() {
             self.open = Open::new(next, self.files.format).ok();
+            if self.files.compress {
+                pack::begin(&self.files);
+            }
         }
     }
 }

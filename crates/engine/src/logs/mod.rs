@@ -11,7 +11,10 @@ mod follow;
 mod format;
 mod frame;
 mod json;
+pub(crate) mod options;
+pub mod pack;
 mod reader;
+pub(crate) mod tag;
 pub(crate) mod writer;
 
 use std::collections::VecDeque;
@@ -20,16 +23,29 @@ use std::io::{self, ErrorKind, Write};
 use sys::Calling;
 
 pub(crate) use entry::Stream;
-pub(crate) use files::LogFiles;
-pub(crate) use format::Format;
 
 use crate::error::Doing;
-use crate::start::log_of;
-use crate::{Container, Engine, Error, LogsRequest};
+use crate::layout::Layout;
+use crate::{Container, Engine, Error, LogDriver, LogsRequest};
 use entry::Entry;
+use files::LogFiles;
 use follow::Follower;
+use format::Format;
 use reader::Reader;
 use writer::LogTarget;
+
+/// Decides where a container's output is kept; a second run writes on, as in Docker.
+pub(crate) fn target(layout: &Layout, container: &Container) -> Option<LogTarget> {
+    let log = &container.request.log;
+    let (format, path) = match log.driver {
+        LogDriver::JsonFile => (Format::Json, layout.log(&container.id)),
+        LogDriver::Local => (Format::Local, layout.local_log(&container.id)),
+        LogDriver::Journald | LogDriver::None => return None,
+    };
+    let (max_size, max_file) = (log.max_size(), log.max_file());
+    let compress = log.compress() && max_file > 1;
+    Some(LogTarget::Files(LogFiles { format, path, max_size, max_file, compress }))
+}
 
 /// Where the two streams of a log go.
 struct Outputs<'a> {
@@ -58,7 +74,7 @@ impl Engine {
     ) -> Result<(), Error> {
         self.sweep()?;
         let mut outputs = Outputs { out, err, timestamps: request.timestamps, last: None };
-        match log_of(self.layout(), container) {
+        match target(self.layout(), container) {
             None => Err(Error::NoLog(container.name.to_string())),
             Some(LogTarget::Files(files)) => self.show_files(container, files, request, &mut outputs),
         }

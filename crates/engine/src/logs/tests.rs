@@ -166,7 +166,7 @@ fn a_log_that_cannot_be_read_is_an_error_and_no_end() {
 #[test]
 fn readers_that_keep_up_see_every_line_once_while_files_change() {
     const LINES: u32 = 5000;
-    for format in [Format::Json, Format::Local] {
+    for (format, packed) in [(Format::Json, false), (Format::Local, false), (Format::Local, true)] {
         let mut log = Log::new(format, 2000, 100);
         let seen = [const { AtomicU32::new(0) }; 3];
         std::thread::scope(|scope| {
@@ -176,7 +176,11 @@ fn readers_that_keep_up_see_every_line_once_while_files_change() {
                     let mut expected = 0;
                     while expected < LINES {
                         while let Some(entry) = reader.next().unwrap() {
-                            assert_eq!(String::from_utf8(entry.line).unwrap(), format!("{expected}\n"), "{format:?}");
+                            assert_eq!(
+                                String::from_utf8(entry.line).unwrap(),
+                                format!("{expected}\n"),
+                                "{format:?} {packed}"
+                            );
                             expected += 1;
                             seen.store(expected, Ordering::Relaxed);
                         }
@@ -184,6 +188,12 @@ fn readers_that_keep_up_see_every_line_once_while_files_change() {
                     }
                 });
             }
+            let files = log.files.clone();
+            scope.spawn(move || {
+                while packed && files.list().unwrap().last().is_none_or(|newest| newest.number() < 40) {
+                    pack::pack_all(&files).unwrap_or_default();
+                }
+            });
             for number in 0..LINES {
                 log.say(&format!("{number}\n"));
                 // The slowest is never further behind than a part of what is kept.

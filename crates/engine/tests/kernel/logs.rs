@@ -54,6 +54,58 @@ pub(crate) fn a_flood_is_kept_whole_and_followed_whole() {
     assert!(sandbox.call(&["logs", "eg"]).ok() == expected(0..50_000));
 }
 
+pub(crate) fn a_compact_log_is_packed_and_read_as_if_it_were_not() {
+    let sandbox = Sandbox::new();
+    let log = json!({"driver": "local", "max_size": 100_000, "max_file": 100});
+    start(&sandbox, &numbers(50_000), json!({"log": log}));
+    let (child, out, first) = follow(&sandbox);
+    assert!(first + &rest(child, out) == expected(0..50_000));
+    let id = sandbox.find("eg").id;
+    let directory = sandbox.root().join("containers").join(id.as_str()).join("local-logs");
+    let files = || -> Vec<String> {
+        let entries = std::fs::read_dir(&directory).unwrap().flatten();
+        entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
+    };
+    let is_packed = || files().iter().filter(|name| !name.ends_with(".log.gz")).count() == 1;
+    testkit::until("all but the newest to be packed", || is_packed().then_some(()));
+    assert!(files().len() > 5, "{:?}", files());
+    assert!(sandbox.call(&["logs", "eg"]).ok() == expected(0..50_000));
+    sandbox.call(&["start", "eg"]).ok();
+    sandbox.call(&["wait", "eg"]).ok();
+    assert!(sandbox.call(&["logs", "eg"]).ok() == expected(0..50_000).repeat(2));
+    sandbox.call(&["rm", "eg"]).ok();
+    sandbox.assert_empty();
+}
+
+pub(crate) fn a_killed_packing_loses_nothing_and_a_removal_amid_it_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    let log = json!({"driver": "local", "max_size": 20_000, "max_file": 1000});
+    let packing = || {
+        let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+            let line = String::from_utf8_lossy(&std::fs::read(entry.path().join("cmdline")).ok()?).into_owned();
+            let ours = line.contains("monitor-pack") && line.contains(sandbox.root().to_str().unwrap());
+            entry.file_name().to_str()?.parse::<u32>().ok().filter(|_| ours)
+        });
+        pids.collect::<Vec<_>>()
+    };
+    start(&sandbox, &numbers(20_000), json!({"log": log}));
+    while sandbox.status("eg") == Status::Running {
+        packing().into_iter().for_each(|pid| drop(sys::process::kill(pid, 9)));
+    }
+    assert!(sandbox.call(&["logs", "eg"]).ok() == expected(0..20_000));
+    for _ in 0..5 {
+        sandbox.call(&["rmf", "eg"]).ok();
+        sandbox.assert_empty();
+        start(&sandbox, &numbers(20_000), json!({"log": log}));
+        testkit::until("a packing", || {
+            (!packing().is_empty() || sandbox.status("eg") != Status::Running).then_some(())
+        });
+    }
+    sandbox.call(&["rmf", "eg"]).ok();
+    sandbox.assert_empty();
+    testkit::until("nobody to pack any more", || packing().is_empty().then_some(()));
+}
+
 pub(crate) fn following_goes_on_over_restarts_until_the_last_end() {
     let sandbox = Sandbox::new();
     let script = "read n < /n || n=0; n=$((n+1)); echo $n > /n; echo run $n; sleep 0.05; echo end $n; exit 1";
