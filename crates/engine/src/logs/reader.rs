@@ -15,7 +15,7 @@ use super::entry::Entry;
 use super::files::{Found, Key, LogFiles};
 use super::format::{Decoded, Format};
 
-/// So many files are held open before they are read, since they may be removed meanwhile.
+/// So many files are held open before they are read: they may be removed while one that came before is still read.
 const AHEAD: usize = 64;
 
 /// So many bytes are read at once.
@@ -30,6 +30,8 @@ pub(super) struct Reader {
     files: LogFiles,
     current: Option<Open>,
     ahead: VecDeque<Open>,
+    /// How often the current file had been read when files were last looked for.
+    looked: u64,
 }
 
 /// An open file of a log.
@@ -41,6 +43,8 @@ struct Open {
     /// What was read and not yet understood, from `at` on.
     bytes: Vec<u8>,
     at: usize,
+    /// How often it was read.
+    reads: u64,
 }
 
 #[derive(Debug)]
@@ -53,13 +57,9 @@ enum Source {
 impl Reader {
     /// Opens a log at its beginning.
     pub(super) fn open(files: LogFiles) -> io::Result<Self> {
-        let mut ahead = VecDeque::new();
-        while ahead.len() < AHEAD
-            && let Some(open) = open_after(&files, ahead.back().map(|last: &Open| last.key))?
-        {
-            ahead.push_back(open);
-        }
-        Ok(Self { files, current: None, ahead })
+        let mut reader = Self { files, current: None, ahead: VecDeque::new(), looked: 0 };
+        reader.look_ahead()?;
+        Ok(reader)
     }
 
     /// Returns the next entry; `None` while there is none.
@@ -67,6 +67,10 @@ impl Reader {
         loop {
             if let Some(current) = &mut self.current {
                 if let Some(entry) = current.next()? {
+                    // Whoever writes faster than we read removes files that we have yet to read.
+                    if std::mem::replace(&mut self.looked, current.reads) != current.reads {
+                        self.look_ahead()?;
+                    }
                     return Ok(Some(entry));
                 }
                 if self.ahead.is_empty() && self.files.is_newest(current.key)? {
@@ -77,15 +81,29 @@ impl Reader {
                     return Ok(Some(entry));
                 }
             }
-            let next = match self.ahead.pop_front() {
-                None => open_after(&self.files, self.current.as_ref().map(|current| current.key))?,
-                ahead => ahead,
-            };
-            match next {
+            self.look_ahead()?;
+            match self.ahead.pop_front() {
                 Some(next) => self.current = Some(next),
                 None => return Ok(None),
             }
         }
+    }
+
+    /// Opens the files that have come since the last look.
+    fn look_ahead(&mut self) -> io::Result<()> {
+        while self.ahead.len() < AHEAD {
+            let last = self.ahead.back().or(self.current.as_ref()).map(|last| last.key);
+            if let Some(last) = last
+                && self.files.is_newest(last)?
+            {
+                break;
+            }
+            match open_after(&self.files, last)? {
+                Some(next) => self.ahead.push_back(next),
+                None => break,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -125,7 +143,7 @@ impl Open {
             true => Source::Packed(Box::new(MultiGzDecoder::new(file))),
             false => Source::Plain(file, 0),
         };
-        Self { key: found.key, format, source, bytes: Vec::new(), at: 0 }
+        Self { key: found.key, format, source, bytes: Vec::new(), at: 0, reads: 0 }
     }
 
     fn next(&mut self) -> io::Result<Option<Entry>> {
@@ -156,6 +174,7 @@ impl Open {
         self.bytes.resize(held + BLOCK, 0);
         let read = self.source.read(&mut self.bytes[held..]);
         self.bytes.truncate(held + *read.as_ref().unwrap_or(&0));
+        self.reads += 1;
         if read? > 0 {
             return Ok(true);
         }

@@ -122,6 +122,32 @@ fn several_changes_between_two_looks_hide_nothing_that_is_kept() {
 }
 
 #[test]
+fn a_file_that_came_while_one_was_read_is_read_though_it_was_removed() {
+    for format in [Format::Json, Format::Local] {
+        let mut log = Log::new(format, 200_000, 2);
+        let line = |number: u32| format!("{number} {}\n", "x".repeat(1000));
+        log.say(&line(0));
+        let mut reader = log.reader();
+        let mut seen = String::from_utf8(reader.next().unwrap().unwrap().line).unwrap();
+        let mut number = 1;
+        let put_aside = |log: &mut Log, number: &mut u32| {
+            let newest = log.files.list().unwrap().pop().map(|newest| newest.key);
+            while log.files.list().unwrap().pop().map(|newest| newest.key) == newest {
+                log.say(&line(*number));
+                *number += 1;
+            }
+        };
+        put_aside(&mut log, &mut number);
+        seen += &String::from_utf8(reader.next().unwrap().unwrap().line).unwrap();
+        put_aside(&mut log, &mut number);
+        put_aside(&mut log, &mut number);
+        seen += &more(&mut reader);
+        let expected: String = (0..number).map(line).collect();
+        assert!(seen == expected, "{format:?}: {} of {} bytes", seen.len(), expected.len());
+    }
+}
+
+#[test]
 fn what_is_added_just_before_a_file_is_put_aside_is_read() {
     for format in [Format::Json, Format::Local] {
         let mut log = Log::new(format, 80, 2);
