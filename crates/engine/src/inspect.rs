@@ -360,7 +360,7 @@ fn view_config(container: &Container, image: Option<&oci::image::Config>) -> Con
 }
 
 /// The image's labels, and the container's own over them.
-fn labels(request: &crate::CreateRequest, image: Option<&oci::image::Config>) -> BTreeMap<String, String> {
+pub(crate) fn labels(request: &crate::CreateRequest, image: Option<&oci::image::Config>) -> BTreeMap<String, String> {
     let of_image = image.and_then(|image| image.labels().clone()).unwrap_or_default();
     of_image.into_iter().chain(request.labels.clone()).collect()
 }

@@ -32,7 +32,7 @@ use crate::spec::{self, Place, Wanted};
 use crate::wire::Wishes;
 use crate::{
     AttachOptions, AttachOutcome, Container, CreateRequest, Engine, Error, NetworkMode, RunOutcome, StartMode, files,
-    records, remove, volumes,
+    logs, records, remove, volumes,
 };
 
 /// A container decided down to the last step.
@@ -95,7 +95,8 @@ impl Engine {
             StartMode::Attached(options) => Some(options),
             StartMode::Detached => None,
         };
-        let launched = self.prepare(container, image).and_then(|prepared| {
+        let prepared = logs::journald::check(container).and_then(|()| self.prepare(container, image));
+        let launched = prepared.and_then(|prepared| {
             let signals = options.map(|options| client::take_signals(options, container.request.tty)).transpose()?;
             let (connection, found) = self.fork(container, image, claim, &prepared, options)?;
             let mut warnings = prepared.plan.warnings;

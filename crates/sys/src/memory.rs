@@ -1,7 +1,25 @@
 //! What the calling process keeps in memory.
 
-use crate::Result;
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{MemfdFlags, SealFlags};
+
 use crate::errno::check;
+use crate::{Calling, Result};
+
+/// Makes a file in memory that holds these bytes and that nobody can change any more (memfd_create(2), `F_ADD_SEALS`).
+pub fn sealed_file(name: &CStr, bytes: &[u8]) -> Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = rustix::fs::memfd_create(name, flags).call(|| format!("memfd_create({name:?})"))?;
+    let mut file = File::from(file);
+    file.write_all(bytes).call(|| format!("write(memfd, {} bytes)", bytes.len()))?;
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&file, seals).call(|| "fcntl(memfd, F_ADD_SEALS)")?;
+    Ok(file.into())
+}
 
 /// Lets go of the pages of our own program text; what is still needed comes back, by a minor fault, from the page cache.
 ///

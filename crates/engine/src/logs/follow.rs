@@ -1,6 +1,6 @@
 //! Waiting for more of a log, until the container has ended for good.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use crate::ledger::{self, Owner};
@@ -27,6 +27,11 @@ impl<'a> Follower<'a> {
         let mut follower = Self { engine, container, monitor: None };
         follower.monitor = follower.connect(Duration::ZERO)?;
         Ok(follower)
+    }
+
+    /// Returns the socket that tells when there may be more; there is none when the container does not go on.
+    pub(super) fn monitor(&self) -> Option<BorrowedFd<'_>> {
+        self.monitor.as_ref().map(|monitor| monitor.as_fd())
     }
 
     /// Waits until there may be more; tells whether the container goes on. One that is started again by its policy does.

@@ -1,8 +1,8 @@
 //! The log of a container: `logs`, with its tail, its times, and going on as the container writes.
 //!
-//! Writing begins at [`writer`]: the monitor gives it what the container says, and it goes to files ([`append`]). Reading is
-//! here: entries come from those files ([`reader`]), and while the container goes on its monitor tells that there are more
-//! ([`follow`]).
+//! Writing begins at [`writer`]: the monitor gives it what the container says, and it goes to files ([`append`]) or to the
+//! journal ([`journald`]). Reading is here: entries come from those files ([`reader`]) or from the journal ([`journalctl`]),
+//! and while the container goes on its monitor tells that there are more ([`follow`]).
 
 mod append;
 mod entry;
@@ -10,6 +10,8 @@ mod files;
 mod follow;
 mod format;
 mod frame;
+mod journalctl;
+pub(crate) mod journald;
 mod json;
 pub(crate) mod options;
 pub mod pack;
@@ -35,16 +37,22 @@ use reader::Reader;
 use writer::LogTarget;
 
 /// Decides where a container's output is kept; a second run writes on, as in Docker.
-pub(crate) fn target(layout: &Layout, container: &Container) -> Option<LogTarget> {
+pub(crate) fn target(engine: &Engine, container: &Container) -> Option<LogTarget> {
+    match container.request.log.driver {
+        LogDriver::JsonFile | LogDriver::Local => Some(LogTarget::Files(files(engine.layout(), container))),
+        LogDriver::Journald => Some(LogTarget::Journal(journald::fields(engine, container))),
+        LogDriver::None => None,
+    }
+}
+
+fn files(layout: &Layout, container: &Container) -> LogFiles {
     let log = &container.request.log;
     let (format, path) = match log.driver {
-        LogDriver::JsonFile => (Format::Json, layout.log(&container.id)),
         LogDriver::Local => (Format::Local, layout.local_log(&container.id)),
-        LogDriver::Journald | LogDriver::None => return None,
+        _ => (Format::Json, layout.log(&container.id)),
     };
     let (max_size, max_file) = (log.max_size(), log.max_file());
-    let compress = log.compress() && max_file > 1;
-    Some(LogTarget::Files(LogFiles { format, path, max_size, max_file, compress }))
+    LogFiles { format, path, max_size, max_file, compress: log.compress() && max_file > 1 }
 }
 
 /// Where the two streams of a log go.
@@ -74,22 +82,17 @@ impl Engine {
     ) -> Result<(), Error> {
         self.sweep()?;
         let mut outputs = Outputs { out, err, timestamps: request.timestamps, last: None };
-        match target(self.layout(), container) {
-            None => Err(Error::NoLog(container.name.to_string())),
-            Some(LogTarget::Files(files)) => self.show_files(container, files, request, &mut outputs),
+        match container.request.log.driver {
+            LogDriver::JsonFile | LogDriver::Local => self.show_files(container, request, &mut outputs),
+            LogDriver::Journald => journalctl::show(self, container, request, &mut outputs),
+            LogDriver::None => Err(Error::NoLog(container.name.to_string())),
         }
     }
 
-    fn show_files(
-        &self,
-        container: &Container,
-        files: LogFiles,
-        request: &LogsRequest,
-        outputs: &mut Outputs<'_>,
-    ) -> Result<(), Error> {
+    fn show_files(&self, container: &Container, request: &LogsRequest, outputs: &mut Outputs<'_>) -> Result<(), Error> {
         // Asked before the log is read: what is written after the reading is told of.
         let mut follower = request.follow.then(|| Follower::new(self, container)).transpose()?;
-        let mut reader = Reader::open(files).call(|| "open(log)").doing(|| "read the log")?;
+        let mut reader = Reader::open(files(self.layout(), container)).call(|| "open(log)").doing(|| "read the log")?;
         let mut show = replay(&mut reader, request, outputs)?;
         while show == Show::More
             && let Some(follower) = &mut follower

@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::append::Appender;
 use super::entry::{LONGEST, Stamp, Stream, first};
 use super::files::LogFiles;
+use super::journald::Journal;
 
 /// Where a container's output is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum LogTarget {
     Files(LogFiles),
+    /// The journal, and the fields that every entry has.
+    Journal(Vec<(String, String)>),
 }
 
 /// Writes the log of one container.
@@ -26,6 +29,7 @@ pub(crate) struct LogWriter {
 #[derive(Debug)]
 enum Sink {
     Files(Appender),
+    Journal(Journal),
 }
 
 /// A buffer that is not larger than this is kept for the next time.
@@ -35,6 +39,7 @@ impl LogWriter {
     pub(crate) fn new(target: Option<LogTarget>) -> Self {
         let sink = target.map(|target| match target {
             LogTarget::Files(files) => Sink::Files(Appender::new(files)),
+            LogTarget::Journal(fields) => Sink::Journal(Journal::new(&fields)),
         });
         Self { sink, partial: [Vec::new(), Vec::new()] }
     }
@@ -89,18 +94,22 @@ impl Sink {
     fn put(&mut self, line: &[u8], stamp: &Stamp) {
         match self {
             Self::Files(files) => files.put(line, stamp),
+            Self::Journal(journal) => journal.put(line, stamp),
         }
     }
 
     fn flush(&mut self) {
         match self {
             Self::Files(files) => files.flush(),
+            // Each entry is sent at once.
+            Self::Journal(_) => {}
         }
     }
 
     fn rest(&mut self) {
         match self {
             Self::Files(files) => files.rest(),
+            Self::Journal(journal) => journal.rest(),
         }
     }
 }

@@ -203,7 +203,7 @@ fn order(
         volumes: container.anonymous_volumes.clone(),
         stdin_once: container.request.stdin_once,
         wishes: beginning.wishes.map(Wishes::bits),
-        log: logs::target(engine.layout(), container),
+        log: logs::target(engine, container),
         restart: is_ever_restarted(container).then_some(beginning.restart),
         health: container.health.clone().map(|check| HealthOrder {
             check,

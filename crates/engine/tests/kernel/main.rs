@@ -11,6 +11,7 @@ mod bench;
 mod crash;
 mod health;
 mod inside;
+mod journal;
 mod life;
 mod logs;
 mod protocol;
@@ -64,6 +65,10 @@ const TESTS: &[Test] = tests! {
           following_notices_a_killed_monitor_and_the_run_after_it
           a_log_whose_monitor_was_killed_holds_whole_lines_and_goes_on
           a_full_disk_tears_no_line;
+    journal: entries_carry_docker_s_fields
+             a_journal_that_hangs_stops_no_container
+             without_a_journal_nothing_is_started_or_read
+             the_real_journal_gives_back_what_was_said;
     attached: input_goes_in_and_output_comes_out_whole
               a_slow_reader_loses_nothing
               a_signal_is_handed_on
