@@ -27,14 +27,14 @@ pub(super) fn show(
     let mut reading = Reading { container, request, outputs, cursor: None };
     synchronise()?;
     let Some(follower) = follower.as_mut().filter(|follower| follower.monitor().is_some()) else {
-        return reading.to_the_end(reading.call(false)).map(drop);
+        return reading.show_all(reading.call(false)).map(drop);
     };
     match reading.along(follower)? {
         Show::Done => Ok(()),
         // What the journal had not yet taken in when the container ended.
         Show::More => {
             synchronise()?;
-            reading.to_the_end(reading.call(false)).map(drop)
+            reading.show_all(reading.call(false)).map(drop)
         }
     }
 }
@@ -92,7 +92,7 @@ impl Reading<'_, '_> {
     }
 
     /// Shows all that is there.
-    fn to_the_end(&mut self, call: Command) -> Result<Show, Error> {
+    fn show_all(&mut self, call: Command) -> Result<Show, Error> {
         let mut journalctl = Journalctl::new(call)?;
         while journalctl.read()? > 0 {
             if self.show(&mut journalctl)? == Show::Done {
@@ -117,11 +117,9 @@ impl Reading<'_, '_> {
             for ready in poller.wait(None).doing(doing)? {
                 match ready.token {
                     JOURNAL if journalctl.read()? == 0 => return journalctl.end().map(|()| Show::Done),
-                    JOURNAL => {
-                        if self.show(&mut journalctl)? == Show::Done || !is_read(self.outputs.flush())? {
-                            return Ok(Show::Done);
-                        }
-                    }
+                    JOURNAL if self.show(&mut journalctl)? == Show::Done => return Ok(Show::Done),
+                    JOURNAL if !is_read(self.outputs.flush())? => return Ok(Show::Done),
+                    JOURNAL => {}
                     _ if !follower.wait()? => return Ok(Show::More),
                     _ => {}
                 }

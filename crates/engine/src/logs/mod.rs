@@ -1,8 +1,8 @@
 //! The log of a container: `logs`, with its tail, its times, and going on as the container writes.
 //!
-//! Writing begins at [`writer`]: the monitor gives it what the container says, and it goes to files ([`append`]) or to the
-//! journal ([`journald`]). Reading is here: entries come from those files ([`reader`]) or from the journal ([`journalctl`]),
-//! and while the container goes on its monitor tells that there are more ([`follow`]).
+//! Writing begins at `writer`: the monitor gives it what the container says, and it goes to files (`append`) or to the
+//! journal (`journald`). Reading is here: entries come from those files (`reader`) or from the journal (`journalctl`),
+//! and while the container goes on its monitor tells that there are more (`follow`).
 
 mod append;
 mod entry;
@@ -123,7 +123,7 @@ fn replay(reader: &mut Reader, request: &LogsRequest, outputs: &mut Outputs<'_>)
         }
     }
     let written = last.entries.iter().try_for_each(|entry| outputs.write(entry)).and_then(|()| outputs.flush());
-    Ok(is_read(written)?.then_some(show).unwrap_or(Show::Done))
+    Ok(if is_read(written)? { show } else { Show::Done })
 }
 
 /// Writes all that has come since.
@@ -140,7 +140,7 @@ fn catch_up(reader: &mut Reader, request: &LogsRequest, outputs: &mut Outputs<'_
             }
         }
     }
-    Ok(is_read(outputs.flush())?.then_some(show).unwrap_or(Show::Done))
+    Ok(if is_read(outputs.flush())? { show } else { Show::Done })
 }
 
 fn next(reader: &mut Reader) -> Result<Option<Entry>, Error> {
