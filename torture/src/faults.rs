@@ -142,9 +142,9 @@ fn judge_answer(checks: &mut Checks<'_>, fault: &Fault, end: End, output: &Outpu
         _ if err.contains("panicked at") => checks.add(Kind::Lie, &format!("{what}: {}", err.trim())),
         End::Exited(0) => {
             let wrong = match fault.operation {
-                ["run", "-d", ..] if fault.errno.is_some() => {
-                    (!running(checks)?.iter().any(|name| name == "new")).then_some("it does not run")
-                }
+                ["run", "-d", ..] if fault.errno.is_some() => (!running(checks)?.iter().any(|name| name == "new")
+                    && !has_told_end(checks)?)
+                .then_some("it does not run"),
                 ["run", ..] | ["exec", ..] if fault.errno.is_some() => {
                     (out != "hello\n").then_some("its output is not there")
                 }
@@ -163,6 +163,13 @@ fn judge_answer(checks: &mut Checks<'_>, fault: &Fault, end: End, output: &Outpu
         End::Exited(_) => {}
     }
     Ok(())
+}
+
+/// Tells whether the new container is on record as ended, with a reason: its monitor failed after its program had begun to run.
+fn has_told_end(checks: &mut Checks<'_>) -> Result<bool, Failure> {
+    let output = checks.succeed(&["inspect", "-f", "{{.State.Status}}: {{.State.Error}}", "new"])?;
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    Ok(text.trim().strip_prefix("exited: ").is_some_and(|reason| !reason.is_empty()))
 }
 
 fn running(checks: &mut Checks<'_>) -> Result<Vec<String>, Failure> {

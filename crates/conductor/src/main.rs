@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Face::Init => runtime::reaper::main(&c_strings(rest)),
         Face::Monitor => engine::monitor::main(rest.iter().cloned()),
         Face::Probe => engine::monitor::probe::main(rest.iter().cloned()),
+        Face::Pack => engine::logs::pack::main(rest.iter().cloned()),
         Face::Restart => engine::monitor::again::main(rest.iter().cloned()),
         Face::Runtime(name) => runtime_cli::main(name, rest),
         Face::Founding => founding::main(rest),

@@ -14,6 +14,8 @@ pub(crate) enum Face {
     Restart,
     /// The process that checks a container's health once: started by its monitor, never typed.
     Probe,
+    /// The process that packs files of a log: started by a monitor, never typed.
+    Pack,
     /// The first process of a container that asked for a small init: our own binary, executed inside.
     Init,
     /// The OCI runtime command line, under the name it was called by.
@@ -32,6 +34,7 @@ impl Face {
         match self {
             Self::Monitor => "conductor monitor",
             Self::Probe => "conductor monitor-probe",
+            Self::Pack => "conductor monitor-pack",
             Self::Restart => "conductor monitor-again",
             Self::Init => "conductor-init",
             Self::Runtime(name) | Self::Docker(name) => name,
@@ -55,6 +58,7 @@ pub(crate) fn choose(words: &[OsString]) -> (Face, usize) {
             Some(b"monitor") => (Face::Monitor, 2),
             Some(word) if word == engine::monitor::again::FACE.as_bytes() => (Face::Restart, 2),
             Some(word) if word == engine::monitor::probe::FACE.as_bytes() => (Face::Probe, 2),
+            Some(word) if word == engine::logs::pack::FACE.as_bytes() => (Face::Pack, 2),
             Some(b"runtime") => (Face::Runtime("conductor runtime"), 2),
             _ => (Face::Conductor, 1),
         },
@@ -82,6 +86,7 @@ mod tests {
             ("conductor runtime create", (Face::Runtime("conductor runtime"), 2)),
             ("conductor monitor 5", (Face::Monitor, 2)),
             ("conductor monitor-again eg", (Face::Restart, 2)),
+            ("conductor monitor-pack log", (Face::Pack, 2)),
             ("conductor-init /bin/sh sh", (Face::Init, 1)),
             ("anything --debug run", (Face::Conductor, 1)),
             ("", (Face::Conductor, 1)),

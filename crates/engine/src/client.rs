@@ -102,18 +102,32 @@ fn try_connect(layout: &Layout, id: &ContainerId, wishes: Wishes) -> Result<Atte
 /// Asks a container's monitor to tell when the log has grown; `None` when it does not run.
 pub(crate) fn follow(layout: &Layout, id: &ContainerId) -> Result<Option<OwnedFd>, Error> {
     let wishes = Wishes { news: true, ..Wishes::default() };
-    Ok(connect(layout, id, wishes)?.map(|connection| connection.socket))
+    let Some(connection) = connect_to_owner(layout, id, wishes)? else { return Ok(None) };
+    sys::file::set_nonblocking(&connection.socket, true).doing(|| "follow the log")?;
+    Ok(Some(connection.socket))
 }
 
-/// Waits for the log to grow; tells whether the container goes on.
+/// Waits for the log to grow; tells whether the run goes on. All news that wait are taken at once: they say the same.
 pub(crate) fn wait_for_news(socket: &OwnedFd) -> Result<bool, Error> {
-    let mut frame = [0; 64];
-    let length = match sys::socket::receive(socket, &mut frame) {
-        Ok((length, _)) => length,
-        Err(error) if error.errno() == Errno::CONNRESET => 0,
-        Err(error) => return Err(error).doing(|| "follow the log"),
-    };
-    Ok(matches!(ToClient::decode(&frame[..length]), Some(ToClient::News)))
+    let doing = || "follow the log";
+    let (mut frame, mut heard) = ([0; 64], false);
+    loop {
+        let length = match sys::socket::receive(socket, &mut frame) {
+            Ok((length, _)) => length,
+            Err(error) if error.errno() == Errno::AGAIN && heard => return Ok(true),
+            Err(error) if error.errno() == Errno::AGAIN => {
+                sys::signal::wait_readable(socket, None).doing(doing)?;
+                continue;
+            }
+            Err(error) if error.errno() == Errno::CONNRESET => 0,
+            Err(error) => return Err(error).doing(doing),
+        };
+        match ToClient::decode(&frame[..length]) {
+            Some(ToClient::Exited { .. }) => return Ok(false),
+            None if length == 0 => return Ok(false),
+            _ => heard = true,
+        }
+    }
 }
 
 /// Waits for the container to end; `None` when its monitor died without a word.

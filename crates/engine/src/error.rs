@@ -82,6 +82,12 @@ pub enum Error {
     /// The output was not kept.
     #[error("container {0} keeps no log: it was created with --log-driver none")]
     NoLog(String),
+    /// The output is to go to a journal that is not there.
+    #[error("there is no journal to write to: {0} is not there")]
+    NoJournal(&'static str),
+    /// The output is in the journal, and the program that reads it is not there.
+    #[error("cannot read the journal: there is no journalctl")]
+    NoJournalctl,
     /// A terminal was asked for where there is none to attach.
     #[error("the input device is not a TTY")]
     NotATerminal,
@@ -136,6 +142,8 @@ impl Error {
             Self::Damaged { name, .. } => Some(format!(
                 "its changes lie beside the record; when they are saved or not wanted, remove it by rm --force {name}"
             )),
+            Self::NoJournal(_) => Some("start systemd-journald, or leave --log-driver journald away".into()),
+            Self::NoJournalctl => Some("it comes with systemd: apt install systemd".into()),
             Self::NotATerminal => Some("leave -t away when standard input is not a terminal".into()),
             _ => None,
         }

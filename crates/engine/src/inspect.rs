@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use crate::layout::Layout;
 use crate::{
-    Container, Engine, Error, Health, HealthCheck, ImageHealth, MountPoint, MountSource, Resources, State, Status,
-    create, spec,
+    Container, Engine, Error, Health, HealthCheck, ImageHealth, LogDriver, MountPoint, MountSource, Resources, State,
+    Status, create, spec,
 };
 
 /// A container in Docker's JSON.
@@ -195,7 +195,7 @@ fn view(layout: &Layout, container: &Container, state: &State, image: Option<&oc
         resolv_conf_path: run.join("resolv.conf"),
         hostname_path: run.join("hostname"),
         hosts_path: run.join("hosts"),
-        log_path: layout.log(id),
+        log_path: log_path(layout, container),
         // Docker's names begin with a slash here, and tools take it off.
         name: format!("/{}", container.name),
         restart_count: state.restarts,
@@ -288,12 +288,14 @@ fn view_host(container: &Container) -> HostConfig {
 
 fn view_log(container: &Container) -> LogConfig {
     let log = &container.request.log;
-    match log.driver {
-        crate::LogDriver::JsonFile => LogConfig {
-            driver: "json-file",
-            config: [("max-size", log.max_size.to_string()), ("max-file", log.max_file.to_string())].into(),
-        },
-        crate::LogDriver::None => LogConfig { driver: "none", config: BTreeMap::new() },
+    LogConfig { driver: log.driver.name(), config: log.words().into_iter().collect() }
+}
+
+fn log_path(layout: &Layout, container: &Container) -> PathBuf {
+    match container.request.log.driver {
+        LogDriver::JsonFile => layout.log(&container.id),
+        LogDriver::Local => layout.local_log(&container.id),
+        LogDriver::Journald | LogDriver::None => PathBuf::new(),
     }
 }
 
@@ -358,7 +360,7 @@ fn view_config(container: &Container, image: Option<&oci::image::Config>) -> Con
 }
 
 /// The image's labels, and the container's own over them.
-fn labels(request: &crate::CreateRequest, image: Option<&oci::image::Config>) -> BTreeMap<String, String> {
+pub(crate) fn labels(request: &crate::CreateRequest, image: Option<&oci::image::Config>) -> BTreeMap<String, String> {
     let of_image = image.and_then(|image| image.labels().clone()).unwrap_or_default();
     of_image.into_iter().chain(request.labels.clone()).collect()
 }

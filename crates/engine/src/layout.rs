@@ -63,6 +63,11 @@ impl Layout {
         self.container(id).join(format!("{id}-json.log"))
     }
 
+    /// The directory of a log in the compact form.
+    pub(crate) fn local_log(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("local-logs")
+    }
+
     /// The names of all containers: links to their records.
     pub(crate) fn names(&self) -> PathBuf {
         self.root.join("container-names")

@@ -23,7 +23,7 @@ mod inspect;
 mod layout;
 mod ledger;
 mod list;
-mod logs;
+pub mod logs;
 pub mod monitor;
 mod mounts;
 mod name;
@@ -56,12 +56,11 @@ pub use health::{
 pub use inspect::{
     Config, GraphDriver, HostConfig, Inspection, LogConfig, NetworkSettings, RestartPolicyView, StateView, UlimitView,
 };
+pub use logs::options::{LogDriver, LogOptionError, LogOptions};
+pub use logs::tag::{Tag, TagError};
 pub use mounts::{MountError, MountRequest, MountSource, Propagation, VolumeName};
 pub use name::{ContainerId, ContainerName, IdError, NameError};
-pub use request::{
-    CreateRequest, LogDriver, LogOptionError, LogOptions, NetworkMode, NetworkModeError, Seccomp, Security,
-    SecurityError,
-};
+pub use request::{CreateRequest, NetworkMode, NetworkModeError, Seccomp, Security, SecurityError};
 pub use requires::{Requirement, RequirementError, WaitCondition, WaitConditionError};
 pub use resources::{
     Cpus, DEFAULT_PIDS, DEFAULT_SHM, LEAST_MEMORY, Resources, ResourcesError, Ulimit, parse_cpus, parse_size,

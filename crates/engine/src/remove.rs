@@ -175,9 +175,14 @@ pub(crate) fn unlink(path: &Path) -> sys::Result<()> {
 }
 
 pub(crate) fn remove_tree(path: &Path) -> sys::Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        answer => answer.call(|| format!("unlinkat({path:?})")),
+    let mut patience = 100;
+    loop {
+        match std::fs::remove_dir_all(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            // A process that packs the log has just made a file in there; the next one it cannot make.
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty && patience > 0 => patience -= 1,
+            answer => return answer.call(|| format!("unlinkat({path:?})")),
+        }
     }
 }
 

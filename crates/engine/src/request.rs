@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContainerName, HealthRequest, MountRequest, Requirement, Resources, RestartPolicy, Signal};
+use crate::{ContainerName, HealthRequest, LogOptions, MountRequest, Requirement, Resources, RestartPolicy, Signal};
 
 /// A container as it was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -210,71 +210,6 @@ impl Security {
     }
 }
 
-/// What becomes of a container's output.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct LogOptions {
-    /// Whether it is kept.
-    pub driver: LogDriver,
-    /// The size in bytes at which a file is put aside and a new one begun.
-    pub max_size: u64,
-    /// How many files are kept, the newest included.
-    pub max_file: u32,
-}
-
-/// Where the output is kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LogDriver {
-    /// In files of JSON lines.
-    #[default]
-    #[serde(rename = "json-file")]
-    JsonFile,
-    /// Nowhere.
-    #[serde(rename = "none")]
-    None,
-}
-
-impl Default for LogOptions {
-    fn default() -> Self {
-        Self { driver: LogDriver::JsonFile, max_size: 10 * 1024 * 1024, max_file: 3 }
-    }
-}
-
-/// Why a log option cannot be taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LogOptionError {
-    /// A driver that does not exist.
-    #[error("unknown log driver {0:?}: use json-file or none")]
-    Driver(String),
-    /// A key or a value that means nothing.
-    #[error("unknown log option {0:?}: use max-size=SIZE (as in 10m) or max-file=NUMBER")]
-    Option(String),
-}
-
-impl LogOptions {
-    /// Takes the driver by its name.
-    pub fn set_driver(&mut self, name: &str) -> Result<(), LogOptionError> {
-        self.driver = match name {
-            "json-file" => LogDriver::JsonFile,
-            "none" => LogDriver::None,
-            other => return Err(LogOptionError::Driver(other.to_owned())),
-        };
-        Ok(())
-    }
-
-    /// Adds what one `--log-opt` says.
-    pub fn set(&mut self, option: &str) -> Result<(), LogOptionError> {
-        let unknown = || LogOptionError::Option(option.to_owned());
-        match option.split_once('=').ok_or_else(unknown)? {
-            ("max-size", "-1") => self.max_size = u64::MAX,
-            ("max-size", size) => self.max_size = crate::resources::parse_size(size).map_err(|_| unknown())?.max(1),
-            ("max-file", number) => self.max_file = number.parse().ok().filter(|n| *n > 0).ok_or_else(unknown)?,
-            _ => return Err(unknown()),
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,16 +237,6 @@ mod tests {
         assert_eq!(security.no_new_privileges, Some(true));
         assert!(security.set("selinux=on").is_err());
         assert!(security.set("no-new-privileges=maybe").is_err());
-    }
-
-    #[test]
-    fn log_options_are_docker_s() {
-        let mut log = LogOptions::default();
-        log.set("max-size=1k").unwrap();
-        log.set("max-file=2").unwrap();
-        assert_eq!((log.max_size, log.max_file), (1024, 2));
-        assert!(log.set("max-file=0").is_err());
-        assert!(log.set("compress").is_err());
     }
 
     #[test]

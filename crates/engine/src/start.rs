@@ -89,7 +89,8 @@ impl Engine {
             StartMode::Attached(options) => Some(options),
             StartMode::Detached => None,
         };
-        let launched = self.prepare(container, image).and_then(|prepared| {
+        let prepared = logs::journald::check(container).and_then(|()| self.prepare(container, image));
+        let launched = prepared.and_then(|prepared| {
             let signals = options.map(|options| client::take_signals(options, container.request.tty)).transpose()?;
             let (connection, found) = self.fork(container, image, &claim, &prepared, options)?;
             let mut warnings = prepared.plan.warnings;
@@ -348,14 +349,4 @@ impl Explain for ScratchStep<'_> {
         let (upper, work) = (quote(self.upper), quote(self.work));
         Step::host("make the directories that take the container's changes", format!("mkdir -p {upper} {work}"))
     }
-}
-
-/// Decides where the output is kept; a second run writes on, as in Docker.
-pub(crate) fn log_of(layout: &Layout, container: &Container) -> Option<logs::writer::LogFile> {
-    let log = &container.request.log;
-    (log.driver == crate::LogDriver::JsonFile).then(|| logs::writer::LogFile {
-        path: layout.log(&container.id),
-        max_size: log.max_size,
-        max_file: log.max_file,
-    })
 }

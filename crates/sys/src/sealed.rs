@@ -4,11 +4,8 @@
 //! to it (CVE-2019-5736). What runs from a detached read-only mount of the binary cannot be written to by anybody.
 
 use std::ffi::{CString, OsStr};
-use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-
-use rustix::fs::{MemfdFlags, SealFlags};
 
 use crate::mount::{self, Attributes, MountAttrFlags};
 use crate::process::{environment, exec_fd};
@@ -41,14 +38,8 @@ pub fn sealed_binary() -> Result<OwnedFd> {
 }
 
 fn sealed_copy() -> Result<OwnedFd> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let copy = rustix::fs::memfd_create("conductor", flags).call(|| "memfd_create(\"conductor\")")?;
     let binary = std::fs::read("/proc/self/exe").call(|| "read(\"/proc/self/exe\")")?;
-    let mut file = std::fs::File::from(copy);
-    file.write_all(&binary).call(|| "write(memfd)")?;
-    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-    rustix::fs::fcntl_add_seals(&file, seals).call(|| "fcntl(memfd, F_ADD_SEALS)")?;
-    Ok(file.into())
+    crate::memory::sealed_file(c"conductor", &binary)
 }
 
 /// Replaces the calling process by our own binary, run from [`sealed_binary`], with the same arguments.

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use engine::{
-    ContainerName, CreateRequest, LogOptions, MountRequest, NetworkMode, Resources, RestartPolicy, Security, Signal,
-    Ulimit,
+    ContainerName, CreateRequest, LogDriver, LogOptions, MountRequest, NetworkMode, Resources, RestartPolicy, Security,
+    Signal, Ulimit,
 };
 
 use super::health_args::HealthArgs;
@@ -139,10 +139,10 @@ pub(crate) struct ContainerArgs {
     /// Seconds between that signal and SIGKILL
     #[arg(long, value_name = "SECONDS")]
     stop_timeout: Option<u32>,
-    /// Where the output is kept: json-file or none
+    /// Where the output is kept: json-file, local, journald or none
     #[arg(long, value_name = "DRIVER")]
     log_driver: Option<String>,
-    /// How it is kept: max-size=SIZE, max-file=NUMBER
+    /// How it is kept: max-size=SIZE, max-file=NUMBER, compress=BOOL; for journald tag=TEMPLATE, labels=LIST, env=LIST
     #[arg(long, value_name = "KEY=VALUE")]
     log_opt: Vec<String>,
     /// Write the container's id to this file, which must not exist
@@ -310,10 +310,8 @@ impl ContainerArgs {
     }
 
     fn log(&self) -> Result<LogOptions, Failure> {
-        let mut log = LogOptions::default();
-        if let Some(driver) = &self.log_driver {
-            flag("log-driver", log.set_driver(driver))?;
-        }
+        let driver = flag("log-driver", self.log_driver.as_deref().map_or(Ok(LogDriver::default()), str::parse))?;
+        let mut log = LogOptions::of(driver);
         for option in &self.log_opt {
             flag("log-opt", log.set(option))?;
         }

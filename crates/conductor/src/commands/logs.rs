@@ -49,13 +49,10 @@ impl Verb for LogsArgs {
         let request = self.request(Timestamp::now())?;
         let engine = context.engine()?;
         let container = engine.find(&self.container)?;
-        let mut err = io::stderr().lock();
-        let stdout = io::stdout().lock();
-        // A follower wants each line as it comes; a dump wants few writes.
-        match self.follow {
-            true => engine.logs(&container, &request, &mut { stdout }, &mut err)?,
-            false => engine.logs(&container, &request, &mut BufWriter::with_capacity(1 << 16, stdout), &mut err)?,
-        }
+        // Few writes for much output; the engine flushes whenever it has shown all that there is.
+        let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+        let mut err = BufWriter::with_capacity(1 << 16, io::stderr().lock());
+        engine.logs(&container, &request, &mut out, &mut err)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -269,7 +269,7 @@ mod tests {
         );
         assert_eq!((limits.pids_limit, limits.shm_size, limits.oom_score_adj), (Some(100), Some(1 << 20), Some(-5)));
         assert_eq!((limits.cpuset_cpus.as_deref(), limits.ulimits.len()), (Some("0-1"), 1));
-        assert_eq!((request.stop_timeout, request.log.max_size, request.mounts.len()), (Some(3), 1024, 3));
+        assert_eq!((request.stop_timeout, request.log.max_size, request.mounts.len()), (Some(3), Some(1024), 3));
         assert_eq!(request.stop_signal, Some("SIGINT".parse::<Signal>().unwrap()));
         assert_eq!(request.network, NetworkMode::Host);
         assert_eq!(request.security.seccomp, Seccomp::Profile("/here/list.json".into()));

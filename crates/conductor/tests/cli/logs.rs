@@ -71,3 +71,46 @@ fn a_log_is_rotated_and_none_is_lost_that_is_kept() {
     assert_eq!(numbers.last(), Some(&999));
     assert!(numbers.len() < 1000 && numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{} lines", numbers.len());
 }
+
+#[test]
+fn a_compact_log_reads_as_one_of_json_does() {
+    let sandbox = busybox();
+    let script = "for i in 1 2 3 4 5; do echo line $i; done; echo err >&2; printf 'no newline'";
+    let options = ["--log-driver", "local", "--log-opt", "max-size=60", "--log-opt", "max-file=9"];
+    sandbox.conductor(["run", "--name", "eg"]).args(options).args([IMAGE, "sh", "-c", script]).run().success();
+    let ran = sandbox.conductor(["logs", "eg"]).run().success();
+    assert_eq!(ran.stdout, "line 1\nline 2\nline 3\nline 4\nline 5\nno newline");
+    assert_eq!(ran.stderr, "err\n");
+    // The line of stderr is the one before the last.
+    assert_eq!(sandbox.conductor(["logs", "--tail", "3", "eg"]).ok(), "line 5\nno newline");
+    assert_eq!(sandbox.conductor(["logs", "--since", "2099-01-01T00:00:00Z", "eg"]).ok(), "");
+    let config = sandbox.conductor(["inspect", "--format", "{{json .HostConfig.LogConfig}}", "eg"]).ok();
+    let expected = "{\"Config\":{\"compress\":\"true\",\"max-file\":\"9\",\"max-size\":\"60\"},\"Type\":\"local\"}";
+    assert_eq!(config, expected);
+    sandbox.conductor(["rm", "eg"]).run().success();
+    sandbox.assert_clean();
+}
+
+#[test]
+fn following_goes_on_while_the_policy_starts_the_container_again() {
+    let sandbox = busybox();
+    let script = "read n < /n || n=0; n=$((n+1)); echo $n > /n; echo run $n; exit 1";
+    let run = ["run", "-d", "--name", "eg", "--restart", "on-failure:3", IMAGE, "sh", "-c", script];
+    sandbox.conductor(run).run().success();
+    assert_eq!(sandbox.conductor(["logs", "-f", "eg"]).ok(), "run 1\nrun 2\nrun 3\nrun 4");
+    sandbox.conductor(["rm", "eg"]).run().success();
+    sandbox.assert_clean();
+}
+
+#[test]
+fn a_wrong_driver_or_option_is_told_which_there_are() {
+    let sandbox = busybox();
+    let create = |options: &[&str]| sandbox.conductor(["create"]).args(options).arg(IMAGE).fails(125);
+    let told = create(&["--log-driver", "syslog"]);
+    assert!(told.contains("unknown log driver \"syslog\": use json-file, local, journald or none"), "{told}");
+    let told = create(&["--log-driver", "journald", "--log-opt", "max-size=1m"]);
+    assert!(told.contains("the log driver journald has no option \"max-size=1m\": use tag=TEMPLATE"), "{told}");
+    let told = create(&["--log-opt", "compress=true"]);
+    assert!(told.contains("the log driver json-file has no option"), "{told}");
+    sandbox.assert_clean();
+}

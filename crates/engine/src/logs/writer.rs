@@ -1,213 +1,207 @@
-//! The log of a container as it is written: JSON lines with Docker's field names, in files that are put aside by size.
+//! The log of a container as it is written: its output is cut into lines, and these are added to files or sent on.
 //!
 //! Lines are cut where Docker cuts them: at 16 KiB, so that one endless line costs no memory. What does not end in a
 //! newline is part of a longer line, and is kept back until the rest has come or the container has ended.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The longest part of a line that one entry holds.
-pub(crate) const LONGEST: usize = 16 * 1024;
+use super::append::Appender;
+use super::entry::{LONGEST, Stamp, Stream, first};
+use super::files::LogFiles;
+use super::journald::Journal;
 
-/// Which of its two outputs a container wrote to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Stream {
-    Stdout,
-    Stderr,
-}
-
-/// Where lines go, and when a file is put aside.
+/// Where a container's output is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LogFile {
-    pub(crate) path: PathBuf,
-    pub(crate) max_size: u64,
-    pub(crate) max_file: u32,
+pub(crate) enum LogTarget {
+    Files(LogFiles),
+    /// The journal, and the fields that every entry has.
+    Journal(Vec<(String, String)>),
 }
 
 /// Writes the log of one container.
-///
-/// The file is opened with the first line: a container that says nothing has no log to make and to remove.
 #[derive(Debug)]
 pub(crate) struct LogWriter {
-    log: Option<LogFile>,
-    file: Option<File>,
-    size: u64,
+    sink: Option<Sink>,
+    /// What was kept back of each stream.
     partial: [Vec<u8>; 2],
-    entry: Vec<u8>,
 }
 
+#[derive(Debug)]
+enum Sink {
+    Files(Appender),
+    Journal(Journal),
+}
+
+/// A buffer that is not larger than this is kept for the next time.
+const SMALL: usize = 1024;
+
 impl LogWriter {
-    pub(crate) fn new(log: Option<LogFile>) -> Self {
-        Self { log, file: None, size: 0, partial: [Vec::new(), Vec::new()], entry: Vec::new() }
+    pub(crate) fn new(target: Option<LogTarget>) -> Self {
+        let sink = target.map(|target| match target {
+            LogTarget::Files(files) => Sink::Files(Appender::new(files)),
+            LogTarget::Journal(fields) => Sink::Journal(Journal::new(&fields)),
+        });
+        Self { sink, partial: [Vec::new(), Vec::new()] }
     }
 
     /// Takes what a container wrote; tells whether any entry was written.
     pub(crate) fn take(&mut self, stream: Stream, mut bytes: &[u8]) -> bool {
-        if self.log.is_none() {
-            return false;
-        }
-        let mut wrote = false;
+        let Some(sink) = &mut self.sink else { return false };
+        let held = &mut self.partial[stream as usize];
+        let mut stamp = None;
         while !bytes.is_empty() {
-            let held = self.partial[stream as usize].len();
-            let room = LONGEST - held;
-            let end = bytes.iter().take(room).position(|byte| *byte == b'\n').map(|at| at + 1);
-            let (now, whole) = match end {
-                Some(end) => (end, true),
-                None if bytes.len() >= room => (room, true),
-                None => (bytes.len(), false),
+            let Some(end) = end_of_entry(bytes, LONGEST - held.len()) else {
+                held.extend_from_slice(bytes);
+                break;
             };
-            match (whole, held) {
-                (true, 0) => self.write(stream, &bytes[..now]),
-                (true, _) => {
-                    let mut line = std::mem::take(&mut self.partial[stream as usize]);
-                    line.extend_from_slice(&bytes[..now]);
-                    self.write(stream, &line);
-                    line.clear();
-                    self.partial[stream as usize] = line;
-                }
-                (false, _) => self.partial[stream as usize].extend_from_slice(&bytes[..now]),
+            let (line, rest) = bytes.split_at(end);
+            let stamp = stamp.get_or_insert_with(|| Stamp::now(stream));
+            if held.is_empty() {
+                sink.put(line, stamp);
+            } else {
+                held.extend_from_slice(line);
+                sink.put(held, stamp);
+                held.clear();
+                held.shrink_to(SMALL);
             }
-            wrote |= whole;
-            bytes = &bytes[now..];
+            bytes = rest;
         }
-        wrote
+        sink.flush();
+        stamp.is_some()
+    }
+
+    /// Lets go of memory that only much output needs.
+    pub(crate) fn rest(&mut self) {
+        if let Some(sink) = &mut self.sink {
+            sink.rest();
+        }
     }
 
     /// Writes what was kept back: the container has ended.
     pub(crate) fn finish(&mut self) {
+        let Some(sink) = &mut self.sink else { return };
         for stream in [Stream::Stdout, Stream::Stderr] {
             let line = std::mem::take(&mut self.partial[stream as usize]);
             if !line.is_empty() {
-                self.write(stream, &line);
+                sink.put(&line, &Stamp::now(stream));
             }
         }
+        sink.flush();
     }
+}
 
-    /// A line that cannot be written (a full disk) is lost, and the container goes on.
-    fn write(&mut self, stream: Stream, line: &[u8]) {
-        self.entry.clear();
-        render(&mut self.entry, stream, line, Timestamp::now());
-        let Some(log) = &self.log else { return };
-        if self.size >= log.max_size {
-            put_aside(log);
-            self.file = None;
-        }
-        if self.file.is_none() {
-            (self.file, self.size) = open(&log.path);
-        }
-        if let Some(file) = &mut self.file
-            && file.write_all(&self.entry).is_ok()
-        {
-            self.size += self.entry.len() as u64;
+impl Sink {
+    fn put(&mut self, line: &[u8], stamp: &Stamp) {
+        match self {
+            Self::Files(files) => files.put(line, stamp),
+            Self::Journal(journal) => journal.put(line, stamp),
         }
     }
-}
 
-fn open(path: &Path) -> (Option<File>, u64) {
-    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path).ok();
-    let size = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.len());
-    (file, size)
-}
-
-/// Renames log to log.1, log.1 to log.2 and so on; the oldest goes.
-fn put_aside(log: &LogFile) {
-    // What cannot be renamed is written on: too long a log is better than none.
-    if log.max_file == 1 {
-        let _ = std::fs::remove_file(&log.path);
-        return;
+    fn flush(&mut self) {
+        match self {
+            Self::Files(files) => files.flush(),
+            // Each entry is sent at once.
+            Self::Journal(_) => {}
+        }
     }
-    for number in (1..log.max_file).rev() {
-        let _ = std::fs::rename(numbered(&log.path, number - 1), numbered(&log.path, number));
+
+    fn rest(&mut self) {
+        match self {
+            Self::Files(files) => files.rest(),
+            Self::Journal(journal) => journal.rest(),
+        }
     }
 }
 
-/// Returns the path of a log file by its age: 0 is the one that is written.
-pub(crate) fn numbered(path: &Path, age: u32) -> PathBuf {
-    if age == 0 {
-        return path.to_owned();
+/// Returns where the entry ends that bytes begin with and that has so much room; `None` where it goes on behind them.
+fn end_of_entry(bytes: &[u8], room: usize) -> Option<usize> {
+    let within = &bytes[..bytes.len().min(room)];
+    match first(within, |byte| byte == b'\n') {
+        Some(at) => Some(at + 1),
+        None if within.len() == room => Some(whole_characters(within)),
+        None => None,
     }
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{age}"));
-    name.into()
 }
 
-/// Writes one entry: `{"log":"...","stream":"stdout","time":"..."}`.
-fn render(out: &mut Vec<u8>, stream: Stream, line: &[u8], time: Timestamp) {
-    let name = match stream {
-        Stream::Stdout => "stdout",
-        Stream::Stderr => "stderr",
+/// Returns how many of these bytes stand before a character of UTF-8 that goes on behind them: none is cut in two.
+fn whole_characters(bytes: &[u8]) -> usize {
+    let is_head = |byte: &u8| byte & 0b1100_0000 != 0b1000_0000;
+    let Some(back) = bytes.iter().rev().take(4).position(is_head) else { return bytes.len() };
+    let head = bytes.len() - 1 - back;
+    let length = match bytes[head] {
+        0xc2..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf4 => 4,
+        _ => 1,
     };
-    out.extend_from_slice(b"{\"log\":");
-    // Bytes that are no UTF-8 become U+FFFD, as in Docker. Writing to a Vec cannot fail, and text always serialises.
-    let _ = serde_json::to_writer(&mut *out, &String::from_utf8_lossy(line));
-    let _ = writeln!(out, ",\"stream\":\"{name}\",\"time\":\"{time}\"}}");
+    if back + 1 < length { head } else { bytes.len() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logs::format::{Decoded, Format};
 
-    fn write(max_size: u64, max_file: u32, parts: &[(Stream, &str)]) -> (tempfile::TempDir, Vec<String>) {
+    fn write(max_size: u64, max_file: u32, parts: &[(Stream, &str)]) -> Vec<Vec<(Stream, String)>> {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("log");
-        let mut writer = LogWriter::new(Some(LogFile { path: path.clone(), max_size, max_file }));
+        let format = Format::Json;
+        let files = LogFiles { format, path: dir.path().join("log"), max_size, max_file, compress: false };
+        let mut writer = LogWriter::new(Some(LogTarget::Files(files.clone())));
         for (stream, text) in parts {
             writer.take(*stream, text.as_bytes());
         }
         writer.finish();
-        let files = (0..9).map(|age| std::fs::read_to_string(numbered(&path, age)).unwrap_or_default());
-        let files = files.take_while(|text| !text.is_empty()).collect();
-        (dir, files)
+        files.list().unwrap().iter().map(|found| entries(&std::fs::read(&found.path).unwrap())).collect()
     }
 
-    fn logs(text: &str) -> Vec<(String, String)> {
-        let field = |line: &str, name: &str| {
-            serde_json::from_str::<serde_json::Value>(line).unwrap()[name].as_str().unwrap().to_owned()
-        };
-        text.lines().map(|line| (field(line, "stream"), field(line, "log"))).collect()
-    }
-
-    #[test]
-    fn an_entry_is_a_line_with_docker_s_field_names() {
-        let mut out = Vec::new();
-        let time = "2024-05-06T07:08:09.120000000Z".parse().unwrap();
-        render(&mut out, Stream::Stdout, b"say \"hi\"\xff\n", time);
-        let text = String::from_utf8(out).unwrap();
-        assert_eq!(
-            text,
-            "{\"log\":\"say \\\"hi\\\"\u{fffd}\\n\",\"stream\":\"stdout\",\"time\":\"2024-05-06T07:08:09.12Z\"}\n"
-        );
+    fn entries(mut bytes: &[u8]) -> Vec<(Stream, String)> {
+        let mut entries = Vec::new();
+        while let Decoded::Entry(entry, length) = Format::Json.decode(bytes) {
+            entries.push((entry.stream, String::from_utf8(entry.line).unwrap()));
+            bytes = &bytes[length..];
+        }
+        assert_eq!(bytes, b"");
+        entries
     }
 
     #[test]
     fn a_line_is_put_together_from_its_parts() {
-        let (_dir, files) =
-            write(1 << 20, 1, &[(Stream::Stdout, "a"), (Stream::Stderr, "x\n"), (Stream::Stdout, "b\nc")]);
-        let pair = |stream: &str, log: &str| (stream.to_owned(), log.to_owned());
-        assert_eq!(logs(&files[0]), [pair("stderr", "x\n"), pair("stdout", "ab\n"), pair("stdout", "c")]);
+        let parts = [(Stream::Stdout, "a"), (Stream::Stderr, "x\n"), (Stream::Stdout, "b\nc")];
+        let pair = |stream, log: &str| (stream, log.to_owned());
+        let expected = [pair(Stream::Stderr, "x\n"), pair(Stream::Stdout, "ab\n"), pair(Stream::Stdout, "c")];
+        assert_eq!(write(1 << 20, 1, &parts), [expected]);
     }
 
     #[test]
     fn an_endless_line_is_cut_at_16_kib() {
         let long = "x".repeat(LONGEST + 5);
-        let (_dir, files) = write(1 << 20, 1, &[(Stream::Stdout, &long), (Stream::Stdout, "\n")]);
-        let lengths: Vec<usize> = logs(&files[0]).iter().map(|(_, log)| log.len()).collect();
-        assert_eq!(lengths, [LONGEST, 6]);
+        let files = write(1 << 20, 1, &[(Stream::Stdout, &long), (Stream::Stdout, "\n")]);
+        assert_eq!(files[0].iter().map(|(_, line)| line.len()).collect::<Vec<_>>(), [LONGEST, 6]);
+    }
+
+    #[test]
+    fn an_endless_line_is_cut_between_characters() {
+        for character in ["x", "ü", "€", "\u{1f980}"] {
+            for shift in 0..4 {
+                let long = "y".repeat(shift) + &character.repeat(3 * LONGEST / character.len());
+                let lines = write(1 << 20, 1, &[(Stream::Stdout, &long)]).remove(0);
+                assert!(lines.len() >= 3 && lines.iter().all(|(_, line)| line.len() <= LONGEST));
+                assert_eq!(lines.into_iter().map(|(_, line)| line).collect::<String>(), long);
+            }
+        }
+        assert_eq!(whole_characters(b"\x80\x80\x80\x80\x80"), 5);
     }
 
     #[test]
     fn files_are_put_aside_by_size_and_the_oldest_goes() {
         let lines: Vec<String> = (0..10).map(|number| format!("line {number}\n")).collect();
         let parts: Vec<_> = lines.iter().map(|line| (Stream::Stdout, line.as_str())).collect();
-        let (_dir, files) = write(100, 3, &parts);
-        assert_eq!(files.len(), 3);
-        assert_eq!(logs(&files[0]).last().unwrap().1, "line 9\n");
-        assert_eq!(logs(&files[2])[0].1, "line 4\n");
+        // Whether they come one by one or all at once.
+        for parts in [parts, vec![(Stream::Stdout, lines.concat().as_str())]] {
+            let files = write(100, 3, &parts);
+            assert_eq!(files.len(), 3);
+            assert_eq!(files.concat().iter().map(|(_, line)| line.as_str()).collect::<Vec<_>>(), &lines[4..]);
+        }
     }
 }

@@ -25,10 +25,10 @@ use crate::health::Health;
 use crate::layout::SOCKET;
 use crate::ledger::Claim;
 use crate::records::{self, Run};
-use crate::start::{Prepared, log_of};
+use crate::start::Prepared;
 use crate::stop::GRACE;
 use crate::wire::{ToClient, Wishes};
-use crate::{Container, Engine, Error, HealthOnFailure, RestartPolicy};
+use crate::{Container, Engine, Error, HealthOnFailure, RestartPolicy, logs};
 
 /// What the fork begins with.
 #[derive(Debug)]
@@ -203,7 +203,7 @@ fn order(
         volumes: container.anonymous_volumes.clone(),
         stdin_once: container.request.stdin_once,
         wishes: beginning.wishes.map(Wishes::bits),
-        log: log_of(engine.layout(), container),
+        log: logs::target(engine, container),
         restart: is_ever_restarted(container).then_some(beginning.restart),
         health: container.health.clone().map(|check| HealthOrder {
             check,
@@ -258,6 +258,18 @@ pub(super) fn spawn_face(face: &str, name: &str, order: &str) -> sys::Result<Own
                 drop(execute(face, name, order));
             }
             processes::exit(125)
+        }
+    }
+}
+
+/// Starts another face of the binary apart from the calling process, which has not to wait for its end.
+pub(crate) fn spawn_apart(face: &str, name: &str, order: &str) -> sys::Result<()> {
+    match processes::clone_into(&[], None)? {
+        Fork::Parent(between) => processes::wait(&between.pidfd).map(drop),
+        // The child of a process that ends at once is reaped by the host's init.
+        Fork::Child => {
+            let spawned = spawn_face(face, name, order);
+            processes::exit(if spawned.is_ok() { 0 } else { 125 })
         }
     }
 }

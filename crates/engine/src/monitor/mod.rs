@@ -25,7 +25,8 @@ use sys::event::{EventFlags, Poller};
 use sys::process::ExitStatus;
 
 use crate::layout::Layout;
-use crate::logs::writer::{LogWriter, Stream};
+use crate::logs::Stream;
+use crate::logs::writer::LogWriter;
 use crate::wire::Wishes;
 use clients::{Client, Feed};
 use health::HealthWatch;
@@ -44,8 +45,8 @@ const TAPS: [u64; 2] = [6, 7];
 /// Clients, and their pipes.
 const FIRST_CLIENT: u64 = 8;
 
-/// How long a container must live until its mount of the image is offered to others and the monitor makes itself small:
-/// those that only come and go are spared the work.
+/// How long nothing must happen until the monitor makes itself small, and the container's mount of the image is offered to
+/// others: those that only come and go are spared the work.
 const SETTLED: Duration = Duration::from_millis(20);
 
 /// Runs the monitor; `arguments` are those after `monitor`: the container's name, for whoever lists processes, and the
@@ -164,6 +165,7 @@ impl Monitor {
     /// Lets go of the memory that only the beginning, or a moment with much to do, needed.
     fn shrink(&mut self) {
         self.shrink_buffers();
+        self.log.rest();
         sys::memory::release_heap();
         // A monitor that stays large does its work all the same.
         let _ = sys::memory::release_text();

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use store::ChainId;
 
 use super::health::HealthOrder;
-use crate::logs::writer::LogFile;
+use crate::logs::writer::LogTarget;
 use crate::{ContainerId, ContainerName, RestartPolicy};
 
 /// The order to watch one run of one container.
@@ -28,7 +28,7 @@ pub(crate) struct Order {
     pub(crate) stdin_once: bool,
     /// What the client wants that started the container, where it stays.
     pub(crate) wishes: Option<u8>,
-    pub(crate) log: Option<LogFile>,
+    pub(crate) log: Option<LogTarget>,
     /// How its health is checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) health: Option<HealthOrder>,

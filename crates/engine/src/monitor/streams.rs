@@ -13,7 +13,7 @@ use sys::event::{EventFlags, Poller};
 use sys::{Calling, Errno, pipe};
 
 use super::{Monitor, STDERR, STDIN, STDOUT, TAPS};
-use crate::logs::writer::Stream;
+use crate::logs::Stream;
 use crate::wire::{BULK, CHUNK, ToClient};
 
 /// One of the command's outputs.

@@ -11,7 +11,9 @@ mod bench;
 mod crash;
 mod health;
 mod inside;
+mod journal;
 mod life;
+mod logs;
 mod pipes;
 mod protocol;
 mod restarts;
@@ -56,6 +58,18 @@ const TESTS: &[Test] = tests! {
             exec_joins_the_container
             exec_has_the_exit_codes_of_docker
             memory_beyond_the_limit_is_an_oom_kill;
+    logs: a_flood_is_kept_whole_and_followed_whole
+          a_compact_log_is_packed_and_read_as_if_it_were_not
+          a_killed_packing_loses_nothing_and_a_removal_amid_it_leaves_nothing
+          following_goes_on_over_restarts_until_the_last_end
+          following_ends_when_a_container_is_stopped_in_its_pause
+          following_notices_a_killed_monitor_and_the_run_after_it
+          a_log_whose_monitor_was_killed_holds_whole_lines_and_goes_on
+          a_full_disk_tears_no_line;
+    journal: entries_carry_docker_s_fields
+             a_journal_that_hangs_stops_no_container
+             without_a_journal_nothing_is_started_or_read
+             the_real_journal_gives_back_what_was_said;
     attached: input_goes_in_and_output_comes_out_whole
               a_slow_reader_loses_nothing
               a_signal_is_handed_on
@@ -116,6 +130,7 @@ fn main() -> ExitCode {
         Some("monitor") => engine::monitor::main(words.into_iter().skip(2)),
         Some(engine::monitor::again::FACE) => engine::monitor::again::main(words.into_iter().skip(2)),
         Some(engine::monitor::probe::FACE) => engine::monitor::probe::main(words.into_iter().skip(2)),
+        Some(engine::logs::pack::FACE) => engine::logs::pack::main(words.into_iter().skip(2)),
         Some("verb") => {
             sys::process::ensure_sealed().unwrap();
             verbs::main(&words[2..].iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>())
