@@ -10,7 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use cgroup::{Cgroup, CgroupPath, Hierarchies};
 use jiff::Timestamp;
@@ -55,12 +55,15 @@ pub(crate) fn create_directory(path: &Path) -> sys::Result<()> {
 /// Opens a run: from here on the container has an owner. Fails when it has one already.
 pub(crate) fn claim(layout: &Layout, id: &ContainerId, recorder: &Recorder) -> Result<Option<Claim>, Error> {
     recorder.record(&LedgerStep::Claim(layout, id));
-    let mut swept = false;
+    // Whoever holds the mark of a directory that we have made is a sweep, which soon lets go of it; or it is somebody who has
+    // claimed the run after the sweep, and stays.
+    let mut swept = None;
     loop {
         match create_directory(&layout.run(id)) {
             Err(error) if error.errno() == sys::Errno::EXIST => match owner(layout, id)? {
-                Owner::Living if !swept => return Ok(None),
-                Owner::Living | Owner::None => std::thread::yield_now(),
+                Owner::Living if swept.is_none_or(|at: Instant| at.elapsed() > SWEEP) => return Ok(None),
+                Owner::Living => std::thread::sleep(Duration::from_millis(1)),
+                Owner::None => std::thread::yield_now(),
                 Owner::Dead => settle(layout, id)?,
             },
             made => {
@@ -68,12 +71,15 @@ pub(crate) fn claim(layout: &Layout, id: &ContainerId, recorder: &Recorder) -> R
                 // A sweep may meet the directory before it is marked, and remove it: then it is made again.
                 match hold(&layout.lock(id)).doing(|| "mark a run")? {
                     Some(lock) => return Ok(Some(Claim { lock })),
-                    None => swept = true,
+                    None => swept = Some(Instant::now()),
                 }
             }
         }
     }
 }
+
+/// How long a sweep may hold a run that it removes.
+const SWEEP: Duration = Duration::from_secs(2);
 
 /// Reads the record of a container whose run the caller has claimed. Without one it has just been removed, and the run goes
 /// with it; the error calls it as the user did.
