@@ -124,9 +124,9 @@ fn ask_everything(sandbox: &Sandbox, name: &str) {
 fn has_monitor(name: &str) -> bool {
     let wanted = format!("conductor\0monitor\0{name}\0");
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok()).any(|line| {
-        String::from_utf8_lossy(&line).starts_with(&wanted)
-    })
+    processes
+        .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+        .any(|line| String::from_utf8_lossy(&line).starts_with(&wanted))
 }
 
 pub(crate) fn a_foreground_command_that_is_not_read_holds_nobody_up() {
