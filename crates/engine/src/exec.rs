@@ -344,6 +344,8 @@ impl<'a> Relay<'a> {
 /// Opens the way from our own input to that of the process.
 fn open_input(feed: OwnedFd, request: &ExecRequest, poller: &Poller) -> sys::Result<Flow> {
     sys::file::set_nonblocking(&feed, true)?;
+    // Refused for a terminal; and less room is slower, and right.
+    let _ = sys::pipe::set_size(&feed, BULK);
     let detach = request.tty.then(|| DetachWatch::new(&request.detach_keys));
     let mut flow = Flow::to_nonblocking(feed, FEED).watching(detach);
     flow.follow_ours(std::io::stdin(), STDIN, poller)?;

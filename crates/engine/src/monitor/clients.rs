@@ -224,9 +224,10 @@ impl Monitor {
     /// Takes a client's pipe, which brings the rest of its input.
     fn open_feed(&mut self, token: u64, pipe: OwnedFd) {
         // Of a command that has closed its input, the client hears by the end of its pipe.
-        if self.input.as_ref().is_none_or(|input| input.is_terminal || !sys::pipe::is_pipe(&pipe)) {
+        let Some(input) = self.input.as_ref().filter(|input| !input.is_terminal && sys::pipe::is_pipe(&pipe)) else {
             return;
-        }
+        };
+        input.widen();
         if let Some(client) = self.clients.iter_mut().find(|client| client.token == token) {
             client.has_feed = true;
         }

@@ -345,6 +345,12 @@ impl Input {
         self.full || !self.pending.is_empty()
     }
 
+    /// Makes room for input in bulk.
+    pub(super) fn widen(&self) {
+        // Less room is slower, and right.
+        let _ = pipe::set_size(&self.file, BULK);
+    }
+
     /// Sets the window's size, where it is a terminal.
     pub(super) fn resize(&self, rows: u16, columns: u16) {
         if self.is_terminal {
