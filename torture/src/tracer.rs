@@ -138,7 +138,7 @@ impl<'a> Tracer<'a> {
                 }
             }
         }
-        self.let_go();
+        self.let_go()?;
         end.ok_or_else(|| Failure("the command's end was not seen".into()))
     }
 
@@ -229,13 +229,17 @@ impl<'a> Tracer<'a> {
     }
 
     /// Lets all go that still live.
-    fn let_go(&mut self) {
+    fn let_go(&mut self) -> Result<(), Failure> {
         let mut left: BTreeSet<Pid> = self.tracees.keys().copied().collect();
         left.retain(|pid| ptrace::interrupt(*pid).is_ok());
         left.extend(std::mem::take(&mut self.early));
         let start = Instant::now();
-        while !left.is_empty() && start.elapsed() < LONGEST {
+        while !left.is_empty() {
             match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL)) {
+                // What stays stopped by us would be stuck by our own fault.
+                Ok(WaitStatus::StillAlive) if start.elapsed() > DEADLINE => {
+                    return Err(Failure(format!("{left:?} cannot be let go")));
+                }
                 Ok(WaitStatus::StillAlive) => rest(start),
                 Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _)) => drop(left.remove(&pid)),
                 Ok(WaitStatus::Stopped(pid, signal)) => {
@@ -249,9 +253,10 @@ impl<'a> Tracer<'a> {
                         left.remove(&pid);
                     }
                 }
-                Err(_) => return,
+                Err(_) => break,
             }
         }
+        Ok(())
     }
 
     /// A call that was to fail, and whose process is let go in the middle of it, fails all the same.
