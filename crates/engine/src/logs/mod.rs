@@ -94,6 +94,7 @@ impl Engine {
         let mut follower = request.follow.then(|| Follower::new(self, container)).transpose()?;
         let mut reader = Reader::open(files(self.layout(), container)).call(|| "open(log)").doing(|| "read the log")?;
         let mut show = replay(&mut reader, request, outputs)?;
+        reader.go_on();
         while show == Show::More
             && let Some(follower) = &mut follower
         {

@@ -32,6 +32,9 @@ pub(super) struct Reader {
     ahead: VecDeque<Open>,
     /// How often the current file had been read when files were last looked for.
     looked: u64,
+    /// The file, and where in it, that was the end of the log when it was opened. It is the end of the reading too, until
+    /// that is to go on: a container may write faster than we read.
+    end: Option<(Key, u64)>,
 }
 
 /// An open file of a log.
@@ -55,29 +58,38 @@ enum Source {
 }
 
 impl Reader {
-    /// Opens a log at its beginning.
+    /// Opens a log, to be read from its beginning to where it ends now.
     pub(super) fn open(files: LogFiles) -> io::Result<Self> {
-        let mut reader = Self { files, current: None, ahead: VecDeque::new(), looked: 0 };
+        let mut reader = Self { files, current: None, ahead: VecDeque::new(), looked: 0, end: None };
         reader.look_ahead()?;
+        if let Some(last) = reader.ahead.back().filter(|_| reader.ahead.len() < AHEAD) {
+            reader.end = last.length()?.map(|length| (last.key, length));
+        }
         Ok(reader)
+    }
+
+    /// Reads on behind the end that the log had when it was opened.
+    pub(super) fn go_on(&mut self) {
+        self.end = None;
     }
 
     /// Returns the next entry; `None` while there is none.
     pub(super) fn next(&mut self) -> io::Result<Option<Entry>> {
         loop {
             if let Some(current) = &mut self.current {
-                if let Some(entry) = current.next()? {
+                let end = self.end.filter(|(key, _)| *key == current.key).map(|(_, end)| end);
+                if let Some(entry) = current.next(end)? {
                     // Whoever writes faster than we read removes files that we have yet to read.
                     if std::mem::replace(&mut self.looked, current.reads) != current.reads {
                         self.look_ahead()?;
                     }
                     return Ok(Some(entry));
                 }
-                if self.ahead.is_empty() && self.files.is_newest(current.key)? {
+                if end.is_some() || self.ahead.is_empty() && self.files.is_newest(current.key)? {
                     return Ok(None);
                 }
                 // It was put aside. What was added between the last look at it and that moment is all that it has left.
-                if let Some(entry) = current.next()? {
+                if let Some(entry) = current.next(None)? {
                     return Ok(Some(entry));
                 }
             }
@@ -94,7 +106,7 @@ impl Reader {
         while self.ahead.len() < AHEAD {
             let last = self.ahead.back().or(self.current.as_ref()).map(|last| last.key);
             if let Some(last) = last
-                && self.files.is_newest(last)?
+                && (self.end.is_some_and(|(end, _)| end == last) || self.files.is_newest(last)?)
             {
                 break;
             }
@@ -146,7 +158,16 @@ impl Open {
         Self { key: found.key, format, source, bytes: Vec::new(), at: 0, reads: 0 }
     }
 
-    fn next(&mut self) -> io::Result<Option<Entry>> {
+    /// Returns the length of a file that may yet grow.
+    fn length(&self) -> io::Result<Option<u64>> {
+        match &self.source {
+            Source::Plain(file, _) => file.metadata().map(|metadata| Some(metadata.len())),
+            Source::Packed(_) => Ok(None),
+        }
+    }
+
+    /// Returns the next entry before `end`; `None` while there is none.
+    fn next(&mut self, end: Option<u64>) -> io::Result<Option<Entry>> {
         loop {
             match self.format.decode(&self.bytes[self.at..]) {
                 Decoded::Entry(entry, length) => {
@@ -155,7 +176,7 @@ impl Open {
                 }
                 Decoded::Nothing(length) => self.at += length,
                 Decoded::Part => {
-                    if !self.read_on()? {
+                    if !self.read_on(end)? {
                         return Ok(None);
                     }
                 }
@@ -164,7 +185,7 @@ impl Open {
     }
 
     /// Reads more bytes behind those that are not understood yet; tells whether there were any.
-    fn read_on(&mut self) -> io::Result<bool> {
+    fn read_on(&mut self, end: Option<u64>) -> io::Result<bool> {
         self.bytes.drain(..self.at);
         self.at = 0;
         if self.bytes.len() > LONGEST_PART {
@@ -172,7 +193,7 @@ impl Open {
         }
         let held = self.bytes.len();
         self.bytes.resize(held + BLOCK, 0);
-        let read = self.source.read(&mut self.bytes[held..]);
+        let read = self.source.read(&mut self.bytes[held..], end);
         self.bytes.truncate(held + *read.as_ref().unwrap_or(&0));
         self.reads += 1;
         if read? > 0 {
@@ -186,10 +207,14 @@ impl Open {
 }
 
 impl Source {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, buffer: &mut [u8], end: Option<u64>) -> io::Result<usize> {
         loop {
             let read = match self {
-                Self::Plain(file, at) => file.read_at(buffer, *at).inspect(|length| *at += *length as u64),
+                Self::Plain(file, at) => {
+                    let left = usize::try_from(end.unwrap_or(u64::MAX).saturating_sub(*at)).unwrap_or(usize::MAX);
+                    let room = buffer.len().min(left);
+                    file.read_at(&mut buffer[..room], *at).inspect(|length| *at += *length as u64)
+                }
                 Self::Packed(packed) => packed.read(buffer),
             };
             match read {

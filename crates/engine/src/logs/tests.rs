@@ -26,7 +26,9 @@ impl Log {
     }
 
     fn reader(&self) -> Reader {
-        Reader::open(self.files.clone()).unwrap()
+        let mut reader = Reader::open(self.files.clone()).unwrap();
+        reader.go_on();
+        reader
     }
 }
 
@@ -97,6 +99,20 @@ fn a_reader_goes_on_over_the_change_of_files() {
             }
             assert_eq!(seen, (0..20).map(|number| format!("{number}\n")).collect::<String>(), "{format:?} {max_file}");
         }
+    }
+}
+
+#[test]
+fn a_reading_ends_where_the_log_ended_when_it_began() {
+    for format in [Format::Json, Format::Local] {
+        let mut log = Log::new(format, 300, 9);
+        (0..10).for_each(|number| log.say(&format!("{number}\n")));
+        let mut reader = Reader::open(log.files.clone()).unwrap();
+        (10..20).for_each(|number| log.say(&format!("{number}\n")));
+        assert_eq!(more(&mut reader), (0..10).map(|number| format!("{number}\n")).collect::<String>(), "{format:?}");
+        assert_eq!(more(&mut reader), "");
+        reader.go_on();
+        assert_eq!(more(&mut reader), (10..20).map(|number| format!("{number}\n")).collect::<String>(), "{format:?}");
     }
 }
 
