@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use engine::Status;
@@ -23,7 +24,7 @@ fn counted(bytes: usize) -> Vec<u8> {
     text.into_bytes()[..bytes].to_vec()
 }
 
-const MUCH: usize = 40_000_000;
+const MUCH: usize = 8_000_000;
 
 fn without_log() -> Value {
     json!({"log": {"driver": "none", "max_size": 1_000_000, "max_file": 1}, "remove_on_exit": true})
@@ -50,8 +51,8 @@ pub(crate) fn both_outputs_come_whole_in_bulk() {
         (script.clone(), request(&["sh", "-c", &script], more).to_string(), counted(bytes))
     };
     let (script, unlogged, much) = run(MUCH, without_log());
-    // A log is slow in a test's build, and there is no more in little of it.
-    let (_, logged, less) = run(MUCH / 10, json!({"remove_on_exit": true}));
+    // A log is slow in a test's build.
+    let (_, logged, less) = run(MUCH / 4, json!({"remove_on_exit": true}));
     let calls = [
         (vec!["run", &unlogged], &much),
         (vec!["run", &logged], &less),
@@ -116,17 +117,43 @@ fn ask_everything(sandbox: &Sandbox, name: &str) {
     assert_eq!(waiting.wait_with_output().unwrap().stdout, b"137\n");
     assert_eq!(sandbox.status(name), Status::Exited);
     // No monitor stays for the reader's sake.
-    until("its monitor has ended", || (!has_monitor(name)).then_some(()));
+    until("its monitor has ended", || monitor(name).is_none().then_some(()));
     sandbox.call(&["rmf", name]).ok();
     sandbox.assert_empty();
 }
 
-fn has_monitor(name: &str) -> bool {
+/// Finds the monitor of a container in /proc.
+fn monitor(name: &str) -> Option<PathBuf> {
     let wanted = format!("conductor\0monitor\0{name}\0");
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    processes
-        .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
-        .any(|line| String::from_utf8_lossy(&line).starts_with(&wanted))
+    let mut processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    processes.find(|path| {
+        let line = std::fs::read(path.join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).starts_with(&wanted)
+    })
+}
+
+pub(crate) fn a_monitor_is_small_and_sleeps_when_a_flood_is_over() {
+    let sandbox = Sandbox::new();
+    let mut more = without_log();
+    more["name"] = "flooded".into();
+    let script = "head -c 10000000 /dev/zero; echo done >&2; sleep 1000";
+    let run = request(&["sh", "-c", script], more).to_string();
+    let mut child = sandbox.verb(&["run", &run]).stdout(Stdio::null()).spawn().unwrap();
+    child.stderr.take().unwrap().read_exact(&mut [0; 5]).unwrap();
+    let monitor = monitor("flooded").unwrap();
+    let number = |file: &str, field: &str| -> u64 {
+        let text = std::fs::read_to_string(monitor.join(file)).unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        value.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    until("its own memory is small again", || (number("smaps_rollup", "Pss_Anon:") <= 90).then_some(()));
+    until("it sleeps for a second on end", || {
+        let wakeups = number("status", "voluntary_ctxt_switches:");
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        (number("status", "voluntary_ctxt_switches:") == wakeups).then_some(())
+    });
+    sandbox.call(&["rmf", "flooded"]).ok();
+    child.wait().unwrap();
 }
 
 pub(crate) fn a_foreground_command_that_is_not_read_holds_nobody_up() {
