@@ -14,6 +14,7 @@ mod images;
 mod limits;
 mod logs;
 mod oci_runtime;
+mod pipes;
 mod policies;
 mod ps;
 mod run;

@@ -99,7 +99,6 @@ const TESTS: &[Test] = tests! {
            an_exec_an_attach_and_a_follow_that_are_not_read_hold_nobody_up
            a_signal_gets_through_where_nobody_reads
            input_by_a_pipe_follows_that_by_frames_and_outlives_its_sender
-           a_monitor_is_small_and_sleeps_when_a_flood_is_over
            who_sends_input_is_told_that_nobody_takes_it;
     protocol: a_command_of_version_1_is_understood
               a_command_of_version_1_gets_frames_that_it_has_room_for

@@ -132,30 +132,6 @@ fn monitor(name: &str) -> Option<PathBuf> {
     })
 }
 
-pub(crate) fn a_monitor_is_small_and_sleeps_when_a_flood_is_over() {
-    let sandbox = Sandbox::new();
-    let mut more = without_log();
-    more["name"] = "flooded".into();
-    let script = "head -c 10000000 /dev/zero; echo done >&2; sleep 1000";
-    let run = request(&["sh", "-c", script], more).to_string();
-    let mut child = sandbox.verb(&["run", &run]).stdout(Stdio::null()).spawn().unwrap();
-    child.stderr.take().unwrap().read_exact(&mut [0; 5]).unwrap();
-    let monitor = monitor("flooded").unwrap();
-    let number = |file: &str, field: &str| -> u64 {
-        let text = std::fs::read_to_string(monitor.join(file)).unwrap();
-        let value = text.lines().find_map(|line| line.strip_prefix(field)).unwrap();
-        value.split_whitespace().next().unwrap().parse().unwrap()
-    };
-    until("its own memory is small again", || (number("smaps_rollup", "Pss_Anon:") <= 90).then_some(()));
-    until("it sleeps for a second on end", || {
-        let wakeups = number("status", "voluntary_ctxt_switches:");
-        std::thread::sleep(std::time::Duration::from_secs(1));
-        (number("status", "voluntary_ctxt_switches:") == wakeups).then_some(())
-    });
-    sandbox.call(&["rmf", "flooded"]).ok();
-    child.wait().unwrap();
-}
-
 pub(crate) fn a_foreground_command_that_is_not_read_holds_nobody_up() {
     let sandbox = Sandbox::new();
     for (name, log) in [("stuck-none", "none"), ("stuck-json", "json-file")] {
