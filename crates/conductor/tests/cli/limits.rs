@@ -8,7 +8,8 @@ fn two_busy_processes_together_get_half_of_a_cpu() {
     // Children's times are known once they have been waited for; the clock and the sum are the container's own.
     let script = "read from rest < /proc/uptime; (while :; do :; done) & a=$!; (while :; do :; done) & b=$!; sleep 6; \
                   kill $a $b; wait $a $b 2>/dev/null; read to rest < /proc/uptime; echo $from $to; times";
-    let text = in_container(&sandbox, &["--cpus", "0.5"], script);
+    // Before all others where the machine has more to do, so that it is the limit that is met.
+    let text = in_container(&sandbox, &["--cpus", "0.5", "--cpu-shares", "262144"], script);
     let (clock, times) = text.split_once('\n').unwrap();
     let used: f64 = times.split_whitespace().map(seconds).sum();
     let clock: Vec<f64> = clock.split_whitespace().map(|word| word.parse().unwrap()).collect();
