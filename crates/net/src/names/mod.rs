@@ -1,0 +1,15 @@
+//! Names: what an endpoint's resolver answers itself, and what it asks the host's resolvers.
+//!
+//! A [`zone`] is the names of one network, a file that is replaced when an endpoint comes or goes; a [`setup`] is what one
+//! endpoint's resolver may see: the zones of its networks, fixed names, the name servers to ask. [`upstream`] reads the
+//! host's resolv.conf and writes the endpoint's. [`message`] is the only place that looks into packets. [`server`] holds
+//! the sockets: it has no thread, never waits, and is told when one of its descriptors is ready.
+//!
+//! Start reading at [`server::Server`].
+
+pub mod file;
+pub mod message;
+//pub mod server;
+pub mod setup;
+pub mod upstream;
+pub mod zone;
