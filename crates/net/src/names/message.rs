@@ -89,8 +89,10 @@ impl<'a> Query<'a> {
             return Err(refused(OptRcode::FORMERR));
         }
         let question = message.sole_question().map_err(|_| refused(OptRcode::FORMERR))?;
-        // There is nothing before the first name that it could point to.
-        if question.qname().is_compressed() {
+        // There is nothing before the first name that it could point to. (That the name is compressed is not to be learnt
+        // from the library where it is one pointer and no more.)
+        let end = message.answer().map_err(|_| refused(OptRcode::FORMERR))?.pos();
+        if end != HEADER + usize::from(question.qname().compose_len()) + 4 {
             return Err(refused(OptRcode::FORMERR));
         }
         let payload = match read_opt(&message) {
@@ -328,4 +330,130 @@ fn bare_reply(message: &Message<&[u8]>, rcode: OptRcode) -> Vec<u8> {
         });
     }
     additional.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A question as dig writes it: name, type, class; `payload` adds an EDNS record.
+    fn question(name: &str, kind: u16, payload: Option<u16>) -> Vec<u8> {
+        let mut bytes = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(payload.is_some())];
+        for label in name.split('.').filter(|label| !label.is_empty()) {
+            bytes.push(u8::try_from(label.len()).unwrap());
+            bytes.extend(label.bytes());
+        }
+        bytes.push(0);
+        bytes.extend(kind.to_be_bytes());
+        bytes.extend([0, 1]);
+        if let Some(payload) = payload {
+            bytes.extend([0, 0, 41]);
+            bytes.extend(payload.to_be_bytes());
+            bytes.extend([0; 6]);
+        }
+        bytes
+    }
+
+    fn header(reply: &[u8]) -> (u16, [u8; 2], [u8; 8]) {
+        (u16::from_be_bytes([reply[0], reply[1]]), [reply[2], reply[3]], reply[4..12].try_into().unwrap())
+    }
+
+    #[test]
+    fn an_answer_keeps_the_case_of_the_question() {
+        let bytes = question("wEb.Front", 1, None);
+        let query = Query::read(&bytes).unwrap();
+        assert_eq!((query.name().as_deref(), query.wanted()), (Some("web.front"), Wanted::V4));
+        let reply = query.reply(&Answer::Addresses(vec!["10.0.0.2".parse().unwrap()]), 512);
+        assert_eq!(header(&reply), (0x1234, [0x85, 0x80], [0, 1, 0, 1, 0, 0, 0, 0]));
+        assert_eq!(reply[12..bytes.len()], bytes[12..]);
+        assert_eq!(reply[bytes.len()..], [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 10, 0, 0, 2]);
+    }
+
+    #[test]
+    fn the_codes_of_answers_without_records() {
+        let bytes = question("web", 28, None);
+        let query = Query::read(&bytes).unwrap();
+        let cases = [
+            (Answer::Addresses(Vec::new()), [0x85, 0x80]),
+            (Answer::NoSuchName, [0x81, 0x83]),
+            (Answer::Failure, [0x81, 0x82]),
+            (Answer::Refusal, [0x81, 0x85]),
+        ];
+        for (answer, flags) in cases {
+            let reply = query.reply(&answer, 512);
+            assert_eq!(header(&reply), (0x1234, flags, [0, 1, 0, 0, 0, 0, 0, 0]), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_answered_is_refused_by_its_code_or_in_silence() {
+        let plain = question("web", 1, None);
+        let changed = |at: usize, value: u8| {
+            let mut bytes = plain.clone();
+            bytes[at] = value;
+            bytes
+        };
+        let mut two_opts = question("web", 1, Some(1232));
+        two_opts[11] = 2;
+        two_opts.extend([0, 0, 41, 4, 0, 0, 0, 0, 0, 0, 0]);
+        let mut newer = question("web", 1, Some(1232));
+        let version = newer.len() - 5;
+        newer[version] = 1;
+        let cases: &[(&str, Vec<u8>, Option<u8>)] = &[
+            ("nothing", Vec::new(), None),
+            ("half a header", plain[..11].to_vec(), None),
+            ("an answer", changed(2, 0x81), None),
+            ("an update", changed(2, 0x28), Some(4)),
+            ("no question", changed(5, 0), Some(1)),
+            ("two questions", changed(5, 2), Some(1)),
+            ("an answer in it", changed(7, 1), Some(1)),
+            ("a name cut short", plain[..14].to_vec(), Some(1)),
+            ("a question cut short", plain[..plain.len() - 1].to_vec(), Some(1)),
+            ("a name that points to itself", [&plain[..12], &[0xc0, 12, 0, 1, 0, 1]].concat(), Some(1)),
+            ("a name that points into the header", [&plain[..12], &[0xc0, 4, 0, 1, 0, 1]].concat(), Some(1)),
+            ("a label of another kind", changed(12, 0x43), Some(1)),
+            ("a record missing", changed(11, 1), Some(1)),
+            ("two EDNS records", two_opts, Some(1)),
+            ("a zone transfer", question("web", 252, None), Some(5)),
+            ("another class", changed(plain.len() - 1, 3), Some(5)),
+            ("a newer EDNS", newer, Some(0)),
+        ];
+        for (what, bytes, code) in cases {
+            match (Query::read(bytes), code) {
+                (Err(Refused::Silently), None) => {}
+                (Err(Refused::Reply(reply)), Some(code)) => assert_eq!(reply[3] & 15, *code, "{what}"),
+                (other, _) => panic!("{what}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_and_said_to_be_missing() {
+        let addresses: Vec<IpAddr> = (0..200u8).map(|last| Ipv4Addr::new(10, 0, 0, last).into()).collect();
+        let answer = Answer::Addresses(addresses);
+        for (payload, records) in [(None, 30), (Some(100), 30), (Some(512), 30), (Some(1232), 75), (Some(60_000), 200)]
+        {
+            let bytes = question("web", 1, payload);
+            let query = Query::read(&bytes).unwrap();
+            let reply = query.reply(&answer, query.datagram_limit());
+            assert!(reply.len() <= query.datagram_limit());
+            assert_eq!((usize::from(reply[7]), reply[2] & 2 != 0), (records, records < 200), "{payload:?}");
+            assert_eq!(query.reply(&answer, STREAM_LIMIT)[2] & 2, 0);
+        }
+    }
+
+    #[test]
+    fn only_the_answer_to_a_question_is_its_answer() {
+        let bytes = question("web.test", 1, None);
+        let query = Query::read(&bytes).unwrap();
+        let mut answer = query.reply(&Answer::Failure, 512);
+        set_id(&mut answer, 7);
+        assert!(query.is_answered_by(&answer, 7));
+        assert!(!query.is_answered_by(&answer, 8));
+        assert!(!query.is_answered_by(&bytes, 0x1234));
+        for other in [question("wex.test", 1, None), question("web.test", 28, None)] {
+            let foreign = Query::read(&other).unwrap().reply(&Answer::Failure, 512);
+            assert!(!query.is_answered_by(&foreign, 0x1234));
+        }
+    }
 }

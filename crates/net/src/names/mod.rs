@@ -9,7 +9,7 @@
 
 pub mod file;
 pub mod message;
-//pub mod server;
+pub mod server;
 pub mod setup;
 pub mod upstream;
 pub mod zone;
