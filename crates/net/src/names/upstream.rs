@@ -152,8 +152,8 @@ impl ResolvConf {
 
     /// Returns how long one server is waited for.
     pub fn patience(&self) -> Duration {
-        let seconds = self.options.iter().filter_map(|option| option.strip_prefix("timeout:")?.parse::<u64>().ok());
-        seconds.last().map_or(PATIENCE, |seconds| Duration::from_secs(seconds.clamp(1, LONGEST)))
+        let mut seconds = self.options.iter().filter_map(|option| option.strip_prefix("timeout:")?.parse::<u64>().ok());
+        seconds.next_back().map_or(PATIENCE, |seconds| Duration::from_secs(seconds.clamp(1, LONGEST)))
     }
 
     /// Returns the resolv.conf of an endpoint whose resolver listens at `resolver`, on a host that has this one.

@@ -23,7 +23,7 @@ fn other_names_are_the_host_s_and_known_ones_never_leave() {
     assert_eq!(place.short("+tcp outside.test A"), ["192.0.2.80"]);
     assert_eq!(place.short("db A"), ["10.9.0.4"]);
     assert!(place.short("db AAAA").is_empty());
-    assert!(place.getent("ahostsv4", "outside.test").contains("192.0.2.80"));
+    assert!(place.getent("ahosts", "outside.test").contains("192.0.2.80"));
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_truncated_answer_is_fetched_over_tcp() {
     let cut = place.dig("+noedns +ignore big.test A");
     assert!(cut.contains("flags: qr tc"), "{cut}");
     assert_eq!(place.short("+noedns big.test A").len(), 60);
-    assert_eq!(place.getent("ahostsv4", "big.test").matches("STREAM").count(), 60);
+    assert_eq!(place.getent("ahosts", "big.test").matches("STREAM").count(), 60);
 }
 
 #[test]

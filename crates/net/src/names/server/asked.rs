@@ -96,7 +96,7 @@ impl Asked {
 
     /// Sends the question to the server whose turn it is, and on to the next where that fails at once.
     pub(super) fn send(&mut self, poller: &Poller) -> Progress {
-        let most = (self.servers.len() * ROUNDS).min(MOST_TRIES).max(1);
+        let most = (self.servers.len() * ROUNDS).clamp(1, MOST_TRIES);
         while self.tries < most {
             let sent = match self.asker {
                 Asker::Datagram(_) => self.send_datagram(poller),
