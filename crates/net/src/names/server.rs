@@ -336,10 +336,16 @@ fn fit(asked: &Asked, answer: Option<Vec<u8>>) -> Option<Vec<u8>> {
     };
     Some(match answer {
         None => query.reply(&Answer::Failure, limit),
-        Some(answer) if answer.len() > limit => query.truncated(),
-        Some(mut answer) => {
-            message::set_id(&mut answer, query.id());
-            answer
-        }
+        Some(answer) if answer.len() > limit => match asked.cut_short().filter(|cut| cut.len() <= limit) {
+            // The server's own choice of what fits, for those that cannot ask again over a stream.
+            Some(cut) => numbered(cut.to_vec(), &query),
+            None => query.truncated(),
+        },
+        Some(answer) => numbered(answer, &query),
     })
+}
+
+fn numbered(mut answer: Vec<u8>, query: &Query<'_>) -> Vec<u8> {
+    message::set_id(&mut answer, query.id());
+    answer
 }

@@ -17,12 +17,12 @@ fn two_hundred_changes_are_seen_at_once_and_never_half() {
     let now = Mutex::new((0u8, Instant::now()));
     let (stop, asked) = (AtomicBool::new(false), AtomicU64::new(0));
     let address = |change: u8| IpAddr::from([10, 9, 7, change]);
-    let expected = |change: u8| if change % 2 == 0 { vec![address(change)] } else { Vec::new() };
+    let expected = |change: u8| if change.is_multiple_of(2) { vec![address(change)] } else { Vec::new() };
     let write = |change: u8| {
         let there = address(change).to_string();
         let there = [there.as_str()];
         let both: &[(&str, &[&str], &[&str])] = &[("db", &[], &["10.9.0.4"]), ("web", &[], &there)];
-        place.zone("inner", true, if change % 2 == 0 { both } else { &both[..1] });
+        place.zone("inner", true, if change.is_multiple_of(2) { both } else { &both[..1] });
     };
     write(0);
     std::thread::scope(|scope| {

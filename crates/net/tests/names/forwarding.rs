@@ -47,7 +47,7 @@ fn a_truncated_answer_is_fetched_over_tcp() {
     assert_eq!(place.short("+bufsize=4096 +ignore big.test A").len(), 60);
     // One that takes 512 bytes is told, and then asks over TCP.
     let cut = place.dig("+noedns +ignore big.test A");
-    assert!(cut.contains("flags: qr tc"), "{cut}");
+    assert!(cut.contains(" tc "), "{cut}");
     assert_eq!(place.short("+noedns big.test A").len(), 60);
     assert_eq!(place.getent("ahosts", "big.test").matches("STREAM").count(), 60);
 }
@@ -118,6 +118,24 @@ fn a_flood_takes_a_bounded_number_of_descriptors_and_keeps_nobody_from_names() {
     // Nothing turns while nothing happens.
     let turns = place.stop();
     assert!(turns < 20_000, "{turns}");
+}
+
+#[test]
+fn the_servers_are_asked_from_the_resolver_s_own_network() {
+    // The sockets are the endpoint's, the way out is the host's: 127.0.0.1 is another machine here than there.
+    let place = outward("nameserver 127.0.0.1\n");
+    let server = Misbehaving::start("127.0.0.1", honest);
+    let answer = std::thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            let resolver = place.serve_another_network();
+            let answer = (Client::new().ask(1, "outside.test"), Client::new().ask(2, "db").1);
+            drop(resolver);
+            answer
+        });
+        inside.join().unwrap()
+    });
+    assert_eq!(answer, ((0, TRUE_ANSWER.to_vec()), vec![IpAddr::from([10, 9, 0, 4])]));
+    assert_eq!(server.asked(), 1);
 }
 
 fn descriptors() -> usize {

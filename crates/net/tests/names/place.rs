@@ -1,7 +1,7 @@
 //! A network of a test's own, a resolver in it, and clients.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::JoinHandle;
@@ -25,6 +25,11 @@ const SETTLED: Duration = Duration::from_millis(20);
 /// A network of a test's own with a resolver that serves it; it ends when it is dropped.
 pub(crate) struct Place {
     dir: TempDir,
+    resolver: Option<Resolver>,
+}
+
+/// A resolver in a loop of its own.
+struct Resolver {
     stop: Option<std::io::PipeWriter>,
     thread: Option<JoinHandle<u64>>,
 }
@@ -36,7 +41,7 @@ impl Place {
         sys::namespace::unshare(&[NamespaceKind::Mount, NamespaceKind::Network]).unwrap();
         sys::mount::set_propagation(Path::new("/"), sys::mount::Propagation::Private, true).unwrap();
         sys::link::set_up("lo").unwrap();
-        let mut place = Self { dir: tempfile::tempdir().unwrap(), stop: None, thread: None };
+        let mut place = Self { dir: tempfile::tempdir().unwrap(), resolver: None };
         for (network, internal) in [("front", false), ("inner", true)] {
             place.zone(network, internal, &[]);
         }
@@ -44,7 +49,7 @@ impl Place {
         change(&mut setup);
         setup.write(&place.path("setup")).unwrap();
         std::fs::write(place.path("resolv.conf"), resolv_conf).unwrap();
-        place.start();
+        place.resolver = Some(place.run(Sockets::bind(ADDRESS.parse().unwrap()).unwrap(), None));
         place
     }
 
@@ -83,28 +88,40 @@ impl Place {
         let host = net::names::upstream::ResolvConf::default();
         let text = host.for_endpoint("127.0.0.11".parse().unwrap(), &net::names::upstream::Wishes::default());
         std::fs::write(self.path("inside"), text).unwrap();
-        let file = sys::mount::clone_tree_at(None, &self.path("inside"), false).unwrap();
+        let file = sys::mount::clone_tree_at(None, self.path("inside"), false).unwrap();
         sys::mount::attach(file, sys::path::open_host(Path::new("/etc/resolv.conf")).unwrap()).unwrap();
         output(Command::new("getent").args([database, name]))
     }
 
     /// Stops the resolver and returns how often its loop has turned.
     pub(crate) fn stop(mut self) -> u64 {
-        self.stop = None;
-        self.thread.take().unwrap().join().unwrap()
+        let mut resolver = self.resolver.take().unwrap();
+        resolver.stop = None;
+        resolver.thread.take().unwrap().join().unwrap()
     }
 
-    fn start(&mut self) {
-        let (stopped, stop) = std::io::pipe().unwrap();
+    /// Moves the calling thread into yet another network, whose questions are answered from this one.
+    pub(crate) fn serve_another_network(&self) -> impl Drop + use<> {
+        let here = sys::namespace::open(Path::new("/proc/thread-self/ns/net")).unwrap();
+        sys::namespace::unshare(&[NamespaceKind::Network]).unwrap();
+        sys::link::set_up("lo").unwrap();
         let sockets = Sockets::bind(ADDRESS.parse().unwrap()).unwrap();
+        self.run(sockets, Some(here))
+    }
+
+    fn run(&self, sockets: Sockets, network: Option<OwnedFd>) -> Resolver {
+        let (stopped, stop) = std::io::pipe().unwrap();
         let host = HostFiles::at(self.path("resolv.conf"), self.path("behind"));
         let setup = self.path("setup");
-        self.stop = Some(stop);
-        self.thread = Some(std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
+            if let Some(network) = network {
+                sys::namespace::enter(network.as_fd(), NamespaceKind::Network).unwrap();
+            }
             let poller = Poller::new().unwrap();
             poller.add(stopped.as_fd(), STOP, EventFlags::IN).unwrap();
             serve(Server::new(sockets, setup, host, &poller, FIRST).unwrap(), &poller)
-        }));
+        });
+        Resolver { stop: Some(stop), thread: Some(thread) }
     }
 }
 
@@ -128,7 +145,7 @@ fn serve(mut server: Server, poller: &Poller) -> u64 {
     0
 }
 
-impl Drop for Place {
+impl Drop for Resolver {
     fn drop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {

@@ -134,6 +134,11 @@ impl Asked {
         self.servers.get(place).copied().unwrap_or(unspecified)
     }
 
+    /// Returns the answer that the server itself had cut short for a datagram, where there is one.
+    pub(super) fn cut_short(&self) -> Option<&[u8]> {
+        self.second_best.as_deref().filter(|answer| message::is_truncated(answer))
+    }
+
     fn send_datagram(&mut self, poller: &Poller) -> io::Result<()> {
         let server = self.server();
         // Asked once more, the same server may answer the first request now: it is heard on the same socket.
