@@ -5,6 +5,9 @@
 //! host's resolv.conf and writes the endpoint's. [`message`] is the only place that looks into packets. [`server`] holds
 //! the sockets: it has no thread, never waits, and is told when one of its descriptors is ready.
 //!
+//! Who brings an endpoint up opens [`server::Sockets`] in its network, writes its setup, and hands both to the process that
+//! stays with it; who connects or disconnects it replaces the zone and the setup, and tells nobody.
+//!
 //! Start reading at [`server::Server`].
 
 pub mod file;

@@ -71,6 +71,9 @@ enum Outcome {
 
 impl Sockets {
     /// Listens in the caller's network at `address`, on UDP and TCP.
+    ///
+    /// While port 53 is taken on any address, a program of the endpoint cannot take it on all of them: where endpoints may
+    /// serve names themselves, this is a port of the kernel's choice (0), and port 53 of the resolver's address is led to it.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let datagrams = UdpSocket::bind(address)?;
         // Port 0 chooses one, and both have to have the same.

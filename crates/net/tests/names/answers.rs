@@ -1,6 +1,10 @@
 //! What the resolver answers itself, asked by dig and by the C library.
 
-use crate::place::{Client, Place};
+use std::io::{Read, Write};
+
+use net::names::zone::Host;
+
+use crate::place::{ADDRESS, Client, Place, question};
 
 const FRONT: &[(&str, &[&str], &[&str])] = &[
     ("web-1", &["web", "0123456789ab"], &["10.9.0.2", "fd09::2"]),
@@ -94,4 +98,34 @@ fn a_service_with_many_addresses_is_cut_for_datagrams_and_whole_over_tcp() {
     assert!(cut.contains("flags: qr aa tc rd ra") && cut.contains("ANSWER: 30"), "{cut}");
     assert_eq!(place.short("+noedns many A").len(), 200);
     assert_eq!(place.short("+bufsize=4096 +ignore many A").len(), 200);
+}
+
+#[test]
+fn two_questions_in_one_piece_of_a_stream_are_answered_in_order() {
+    let place = inward();
+    let mut stream = std::net::TcpStream::connect(ADDRESS).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    let framed = |id, kind| {
+        let bytes = question(id, "web-1", kind);
+        [&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], &bytes].concat()
+    };
+    stream.write_all(&[framed(7, 1), framed(8, 28)].concat()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard).unwrap();
+    let first = 2 + usize::from(heard[1]);
+    assert_eq!((heard[3], heard[first + 3]), (7, 8));
+    assert_eq!((&heard[first - 4..first], heard.ends_with(&[0, 2])), (&[10, 9, 0, 2][..], true));
+    drop(place);
+}
+
+#[test]
+fn hosts_of_its_own_come_before_all_others() {
+    let host = |name: &str, address: &str| Host { name: name.to_owned(), address: address.parse().unwrap() };
+    let hosts = vec![host("Db", "192.0.2.9"), host("db", "2001:db8::9")];
+    let place = Place::new(&["inner"], |setup| setup.hosts = hosts, "");
+    place.zone("inner", true, FRONT);
+    assert_eq!(place.short("db A"), ["192.0.2.9"]);
+    assert_eq!(place.short("db AAAA"), ["2001:db8::9"]);
+    assert_eq!(place.short("-x 192.0.2.9"), ["Db."]);
 }

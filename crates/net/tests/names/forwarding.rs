@@ -66,6 +66,21 @@ fn a_dead_server_is_passed_over_and_then_asked_last() {
 }
 
 #[test]
+fn a_server_is_asked_over_ipv6_and_found_anew_when_the_host_s_file_changes() {
+    let place = outward("nameserver ::1\n");
+    let (new, old) = (Misbehaving::start("::1", honest), Misbehaving::start("127.0.0.9", failing));
+    let client = Client::new();
+    assert_eq!(client.ask(1, "outside.test"), (0, TRUE_ANSWER.to_vec()));
+    std::fs::write(place.path("resolv.conf"), "nameserver 127.0.0.9\n").unwrap();
+    assert_eq!(client.ask(2, "outside.test").0, 2);
+    // The stub of systemd-resolved leads to the servers behind it.
+    std::fs::write(place.path("behind"), "nameserver ::1\n").unwrap();
+    std::fs::write(place.path("resolv.conf"), "nameserver 127.0.0.53\noptions edns0 trust-ad\n").unwrap();
+    assert_eq!(client.ask(3, "outside.test"), (0, TRUE_ANSWER.to_vec()));
+    assert_eq!((new.asked(), old.asked()), (2, 1));
+}
+
+#[test]
 fn a_server_that_refuses_or_fails_is_passed_over_at_once() {
     // Nobody listens at the first.
     let place = outward("nameserver 127.0.0.7\nnameserver 127.0.0.5\nnameserver 127.0.0.6\n");
