@@ -12,8 +12,10 @@ const NEEDS: &[(&str, &[&str])] = &[
         "kernel",
         &[
             "attr",
+            "bind9-dnsutils",
             "busybox-static",
             "debootstrap",
+            "dnsmasq-base",
             "erofs-utils",
             "gcc",
             "iproute2",
