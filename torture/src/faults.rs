@@ -124,7 +124,7 @@ fn begin(checks: &mut Checks<'_>) -> Result<(), Failure> {
 }
 
 fn told(fault: &Fault) -> String {
-    let Call { role, number, index } = &fault.call;
+    let Call { role, number, index, .. } = &fault.call;
     let name = name_of(*number);
     let how = fault.errno.map_or("killed".to_owned(), |errno| format!("{errno:?}"));
     format!("{}: {name} {index} of {role}: {how}", fault.operation.join(" "))
@@ -228,6 +228,9 @@ fn name_of(number: u64) -> String {
 /// other error), or never.
 fn error_of(call: &Call) -> Option<Errno> {
     let number = usize::try_from(call.number).ok().and_then(Sysno::new)?;
+    if call.on_pipe {
+        return None;
+    }
     Some(match number {
         Sysno::exit | Sysno::exit_group | Sysno::rt_sigreturn | Sysno::restart_syscall => return None,
         Sysno::getpid | Sysno::gettid | Sysno::getppid | Sysno::getuid | Sysno::geteuid | Sysno::getgid => return None,

@@ -26,6 +26,8 @@ pub(crate) struct Call {
     pub(crate) number: u64,
     /// The how manieth with this number in this role it is, from 0.
     pub(crate) index: usize,
+    /// It reads or writes a pipe, a socket or the like, which have no disk behind them that could fail or be full.
+    pub(crate) on_pipe: bool,
 }
 
 /// What becomes of a call.
@@ -171,7 +173,8 @@ impl<'a> Tracer<'a> {
         if info.op == PTRACE_SYSCALL_INFO_ENTRY {
             let number = registers.orig_rax;
             let index = tracee.calls.entry(number).or_default();
-            let call = Call { role: tracee.role.clone(), number, index: *index };
+            let on_pipe = number <= 1 && is_pipe(pid, registers.rdi);
+            let call = Call { role: tracee.role.clone(), number, index: *index, on_pipe };
             *index += 1;
             match (self.judge)(call) {
                 Verdict::Pass => {}
@@ -268,6 +271,12 @@ impl<'a> Tracer<'a> {
             let _ = ptrace::setregs(pid, registers);
         }
     }
+}
+
+/// Tells whether a descriptor is none of a file's; read(2) and write(2) are the calls 0 and 1.
+fn is_pipe(pid: Pid, descriptor: u64) -> bool {
+    let target = std::fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).unwrap_or_default();
+    !target.is_absolute()
 }
 
 fn pid(number: u32) -> Pid {

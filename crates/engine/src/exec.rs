@@ -20,7 +20,7 @@ use sys::signal::SignalFd;
 use crate::attach::DetachWatch;
 use crate::client::{ENDING, SIGWINCH};
 use crate::error::Doing;
-use crate::flow::Flow;
+use crate::flow::{Flow, broken};
 use crate::layout::Layout;
 use crate::ledger::{self, Owner};
 use crate::records::Run;
@@ -228,9 +228,6 @@ struct Relay<'a> {
     _raw: Option<RawMode>,
 }
 
-/// What a program comes to that writes where nobody reads.
-const BROKEN: u8 = 128 + 13;
-
 impl<'a> Relay<'a> {
     fn new(
         request: &ExecRequest,
@@ -270,8 +267,8 @@ impl<'a> Relay<'a> {
             for event in self.poller.wait(is_ready.then_some(Duration::ZERO)).doing(|| "wait for the command")? {
                 match event.token {
                     PROCESS => {
-                        if !self.end().doing(|| "wait for the command")? {
-                            return Ok(AttachOutcome::Exited(BROKEN));
+                        if let Err(error) = self.end().doing(|| "wait for the command")? {
+                            return broken(error);
                         }
                     }
                     STDIN | FEED => self.feed(),
@@ -281,8 +278,9 @@ impl<'a> Relay<'a> {
                         }
                     }
                     output => {
-                        if self.outputs[usize::from(OUTPUTS[1].contains(&output))].advance(&self.poller).is_err() {
-                            return Ok(AttachOutcome::Exited(BROKEN));
+                        let output = &mut self.outputs[usize::from(OUTPUTS[1].contains(&output))];
+                        if let Err(error) = output.advance(&self.poller) {
+                            return broken(error);
                         }
                     }
                 }
@@ -299,16 +297,16 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Takes note of the process's end; tells whether somebody takes the rest of its output. What it wrote is there; what
-    /// its children still write is theirs.
-    fn end(&mut self) -> sys::Result<bool> {
+    /// Takes note of the process's end; returns why nobody takes the rest of its output, where that is so. What it wrote is
+    /// there; what its children still write is theirs.
+    fn end(&mut self) -> sys::Result<sys::Result<()>> {
         let status = sys::process::wait(&self.process.pidfd)?;
         self.poller.remove(self.process.pidfd.as_fd())?;
         self.ended = Some(u8::try_from(status.code() & 0xff).unwrap_or(u8::MAX));
         if let Some(mut input) = self.input.take() {
             input.cut(&self.poller);
         }
-        Ok(self.outputs.iter_mut().all(|output| output.take_the_rest(&self.poller).is_ok()))
+        Ok(self.outputs.iter_mut().try_for_each(|output| output.take_the_rest(&self.poller)))
     }
 
     /// Gives the process what was typed; what it does not take waits, and so do we with reading on.

@@ -14,7 +14,9 @@ use sys::event::{EventFlags, Poller};
 use sys::{Calling, Errno, pipe};
 
 use crate::attach::DetachWatch;
+use crate::error::Doing;
 use crate::wire::BULK;
+use crate::{AttachOutcome, Error};
 
 /// How much is copied at once: what fits into a processor's nearer cache.
 const PART: usize = 64 * 1024;
@@ -67,6 +69,15 @@ enum Kind {
     Pieces,
     /// It always takes what it gets.
     File,
+}
+
+/// Says what comes of an output that takes no more. Where its reader is gone, or its terminal, a program would have died of
+/// SIGPIPE; so do we, and the container runs on. Anything else, such as a full disk, is an error.
+pub(crate) fn broken(error: sys::Error) -> Result<AttachOutcome, Error> {
+    match error.errno() {
+        Errno::PIPE | Errno::IO => Ok(AttachOutcome::Exited(128 + 13)),
+        _ => Err(error).doing(|| "write the output"),
+    }
 }
 
 /// What came of one move.

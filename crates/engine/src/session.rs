@@ -15,7 +15,7 @@ use sys::signal::SignalFd;
 use crate::attach::DetachWatch;
 use crate::client::{Connection, ENDING, SIGWINCH, window};
 use crate::error::Doing;
-use crate::flow::Flow;
+use crate::flow::{Flow, broken};
 use crate::wire::{BULK, CHUNK, FRAME, PIPES, ToClient, ToMonitor};
 use crate::{AttachOptions, AttachOutcome, Error, client};
 
@@ -79,9 +79,6 @@ enum End {
     Lost,
 }
 
-/// What a program comes to that writes where nobody reads.
-const BROKEN: End = End::Outcome(AttachOutcome::Exited(128 + 13));
-
 impl Session {
     /// Prepares the caller's terminal and descriptors.
     pub(crate) fn new(
@@ -136,7 +133,7 @@ impl Session {
                     SOCKET => self.converse(event.flags)?,
                     STDIN | FEED => self.read_stdin()?,
                     SIGNALS => self.take_signals()?,
-                    output => self.advance(usize::from(output == SINKS[1] || output == PIPED[1])),
+                    output => self.advance(usize::from(output == SINKS[1] || output == PIPED[1]))?,
                 };
                 match end {
                     None => {}
@@ -192,8 +189,8 @@ impl Session {
             match sys::socket::receive(&self.connection.socket, &mut frame) {
                 Ok((0, _)) => self.end = Some(End::Lost),
                 Ok((length, descriptors)) => {
-                    if self.take_frame(&frame[..length], descriptors).is_err() {
-                        return Ok(Some(BROKEN));
+                    if let Err(error) = self.take_frame(&frame[..length], descriptors) {
+                        return broken(error).map(End::Outcome).map(Some);
                     }
                 }
                 Err(error) if error.errno() == Errno::AGAIN => break,
@@ -208,7 +205,7 @@ impl Session {
         Ok(None)
     }
 
-    /// Fails where nobody takes the output. A program would have died of SIGPIPE; so do we, and the container runs on.
+    /// Fails where nobody takes the output.
     fn take_frame(&mut self, frame: &[u8], descriptors: Vec<OwnedFd>) -> sys::Result<()> {
         let (output, bytes) = match ToClient::decode(frame) {
             Some(ToClient::Stdout(bytes)) => (0, bytes),
@@ -237,14 +234,17 @@ impl Session {
     }
 
     /// Writes output that waits, and what a pipe brings.
-    fn advance(&mut self, output: usize) -> Option<End> {
+    fn advance(&mut self, output: usize) -> Result<Option<End>, Error> {
         let flow = &mut self.outputs[output];
         let mut moved = flow.advance(&self.poller);
         if !flow.has_source() && !self.waiting.is_empty() {
             let frame = std::mem::take(&mut self.waiting);
             moved = moved.and_then(|()| self.take_frame(&frame, Vec::new()));
         }
-        moved.is_err().then_some(BROKEN)
+        match moved {
+            Ok(()) => Ok(None),
+            Err(error) => broken(error).map(End::Outcome).map(Some),
+        }
     }
 
     fn is_input_ready(&self) -> bool {

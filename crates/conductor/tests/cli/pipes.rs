@@ -45,3 +45,19 @@ fn a_monitor_is_small_and_sleeps_when_a_flood_is_over() {
     assert_eq!(client.wait().unwrap().code(), Some(137));
     sandbox.assert_clean();
 }
+
+#[test]
+fn output_that_a_full_disk_does_not_take_is_an_error_that_says_so() {
+    let sandbox = busybox();
+    sandbox.conductor(["run", "-d", "--name", "eg", IMAGE, "sleep", "1000"]).run().success();
+    for (words, code) in [(&["run", "--rm", IMAGE, "echo", "hello"][..], 125), (&["exec", "eg", "echo", "hello"], 1)] {
+        let mut command = sandbox.conductor(words).into_command();
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = command.stdout(full).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains("no space left on device"), "{said}");
+    }
+    sandbox.conductor(["rm", "-f", "eg"]).run().success();
+    sandbox.assert_clean();
+}
