@@ -3,7 +3,8 @@
 //! No tool is run: what `ip` and `nft` would do is said to the kernel directly, in few messages, and every step can tell
 //! the command that does the same. This crate knows endpoints and network namespaces, and has never heard of a container.
 //!
-//! Start reading at [`link`] (bridges, pairs, addresses, routes).
+//! Start reading at [`link`] (bridges, pairs, addresses, routes) and [`firewall`] (who reaches whom).
 
+pub mod firewall;
 pub mod link;
 mod netlink;

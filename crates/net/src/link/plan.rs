@@ -28,6 +28,10 @@ pub struct Endpoint {
     pub host_name: String,
     /// The bridge whose port the host's end becomes; without one it stands alone.
     pub bridge: Option<String>,
+    /// Whether the bridge sends back to it what comes from it. An endpoint that reaches itself by a port published on the
+    /// host needs that where bridges hand packets to the firewall (`net.bridge.bridge-nf-call-iptables`): what was
+    /// translated is then switched, not routed.
+    pub hairpin: bool,
     /// The name inside.
     pub name: String,
     /// The MAC address inside.
@@ -40,11 +44,20 @@ pub struct Endpoint {
     pub gateways: Vec<IpAddr>,
 }
 
+/// The link-local address that every bridge with IPv6 gets, beside the one that the kernel makes.
+///
+/// The kernel asks for a neighbour as a router from such an address alone, and its own cannot be used for two seconds, while
+/// it asks whether somebody else has it. Until then nothing from outside would reach an endpoint on a new bridge.
+const LINK_LOCAL: &str = "fe80::1/64";
+
 /// Plans a bridge that does not exist.
 pub fn plan_bridge(bridge: &Bridge) -> Vec<LinkStep> {
     let link =
         NewLink { mac: Some(bridge.mac), mtu: bridge.mtu, up: true, ..NewLink::new(&bridge.name, LinkKind::Bridge) };
-    let addresses = bridge.addresses.iter().map(|address| LinkChange::AddAddress(bridge.name.clone(), *address));
+    let has_ipv6 = bridge.addresses.iter().any(|address| address.addr().is_ipv6());
+    let link_local = LINK_LOCAL.parse().ok().filter(|_| has_ipv6);
+    let addresses = bridge.addresses.iter().copied().chain(link_local);
+    let addresses = addresses.map(|address| LinkChange::AddAddress(bridge.name.clone(), address));
     std::iter::once(LinkChange::Make(link)).chain(addresses).map(LinkStep::host).collect()
 }
 
@@ -70,6 +83,9 @@ pub fn plan_endpoint(endpoint: &Endpoint, namespace: &Path) -> Vec<LinkStep> {
         .map(|router| LinkChange::AddRoute(Route { link: Some(name()), ..Route::default_via(*router) }));
     let inside = addresses.chain([LinkChange::Up("lo".into()), LinkChange::Up(name())]).chain(routes);
     let mut steps = vec![LinkStep::host(LinkChange::Make(link))];
+    if endpoint.hairpin {
+        steps.push(LinkStep::host(LinkChange::SetHairpin(endpoint.host_name.clone(), true)));
+    }
     steps.extend(inside.map(|change| LinkStep::inside(namespace, change)));
     steps
 }
@@ -102,6 +118,8 @@ mod tests {
               ip address add 10.89.0.1/24 dev cnd0
         + give the link cnd0 the address fd00:89::1/64
               ip address add fd00:89::1/64 dev cnd0 nodad
+        + give the link cnd0 the address fe80::1/64
+              ip address add fe80::1/64 dev cnd0 nodad
         ");
     }
 
@@ -110,6 +128,7 @@ mod tests {
         let endpoint = Endpoint {
             host_name: "cv1".into(),
             bridge: Some("cnd0".into()),
+            hairpin: true,
             name: "eth0".into(),
             mac: Mac::of_address(Ipv4Addr::new(10, 89, 0, 2)),
             mtu: Some(1400),
@@ -121,6 +140,8 @@ mod tests {
               ip link add name cv1 mtu 1400 type veth peer name eth0 address 02:42:0a:59:00:02 mtu 1400 netns /proc/7/ns/net
               ip link set cv1 master cnd0
               ip link set cv1 up
+        + let the bridge send back to cv1 what comes from there
+              ip link set cv1 type bridge_slave hairpin on
         + give the link eth0 the address 10.89.0.2/24, in the network namespace /proc/7/ns/net
               nsenter --net=/proc/7/ns/net ip address add 10.89.0.2/24 dev eth0
         + switch the link lo on, in the network namespace /proc/7/ns/net

@@ -32,6 +32,9 @@ pub(crate) mod link {
     pub(crate) const NAMESPACE_FD: u16 = 28;
     pub(crate) const INFO_KIND: u16 = 1;
     pub(crate) const INFO_DATA: u16 = 2;
+    pub(crate) const INFO_PORT_KIND: u16 = 4;
+    pub(crate) const INFO_PORT_DATA: u16 = 5;
+    pub(crate) const PORT_HAIRPIN: u16 = 4;
     pub(crate) const VETH_PEER: u16 = 1;
     pub(crate) const MODE: u16 = 1;
     pub(crate) const UP: u32 = 1;
@@ -92,7 +95,7 @@ impl LinkChange {
         match self {
             Self::Make(link) => Some(&link.name),
             Self::Remove(link) | Self::Up(link) | Self::Down(link) | Self::SetMaster(link, _) => Some(link),
-            Self::SetMtu(link, _) | Self::SetMac(link, _) => Some(link),
+            Self::SetMtu(link, _) | Self::SetMac(link, _) | Self::SetHairpin(link, _) => Some(link),
             Self::AddAddress(link, _) | Self::RemoveAddress(link, _) => Some(link),
             Self::AddRoute(_) | Self::RemoveRoute(_) => None,
         }
@@ -112,6 +115,13 @@ impl LinkChange {
                     body.attribute(link::MASTER, &index.to_ne_bytes());
                 })
             }
+            Self::SetHairpin(link, on) => named(NEW_LINK, link, format!(", hairpin {on}"), 0, 0, |body| {
+                body.nest(link::INFO, |info| {
+                    info.attribute(link::INFO_PORT_KIND, b"bridge").nest(link::INFO_PORT_DATA, |port| {
+                        port.attribute(link::PORT_HAIRPIN, &[u8::from(*on)]);
+                    });
+                });
+            }),
             Self::SetMtu(link, mtu) => named(NEW_LINK, link, format!(", mtu {mtu}"), 0, 0, |body| {
                 body.attribute(link::MTU, &mtu.to_ne_bytes());
             }),

@@ -40,6 +40,8 @@ pub enum LinkChange {
     Down(String),
     /// Makes a link a port of a bridge, or of none.
     SetMaster(String, Option<String>),
+    /// Lets the bridge send what comes from this port back to it, or forbids it.
+    SetHairpin(String, bool),
     /// Sets the largest packet.
     SetMtu(String, u32),
     /// Sets the MAC address.
@@ -209,6 +211,10 @@ impl fmt::Display for LinkChange {
             Self::Down(link) => write!(f, "switch the link {link} off"),
             Self::SetMaster(link, Some(master)) => write!(f, "make the link {link} a port of {master}"),
             Self::SetMaster(link, None) => write!(f, "take the link {link} out of its bridge"),
+            Self::SetHairpin(link, true) => write!(f, "let the bridge send back to {link} what comes from there"),
+            Self::SetHairpin(link, false) => {
+                write!(f, "keep the bridge from sending back to {link} what comes from there")
+            }
             Self::SetMtu(link, mtu) => write!(f, "set the MTU of the link {link} to {mtu}"),
             Self::SetMac(link, mac) => write!(f, "set the MAC address of the link {link} to {mac}"),
             Self::AddAddress(link, address) => write!(f, "give the link {link} the address {address}"),
@@ -283,6 +289,9 @@ impl LinkChange {
             Self::Down(link) => format!("ip link set {} down", quote(link)),
             Self::SetMaster(link, Some(master)) => format!("ip link set {} master {}", quote(link), quote(master)),
             Self::SetMaster(link, None) => format!("ip link set {} nomaster", quote(link)),
+            Self::SetHairpin(link, on) => {
+                format!("ip link set {} type bridge_slave hairpin {}", quote(link), if *on { "on" } else { "off" })
+            }
             Self::SetMtu(link, mtu) => format!("ip link set {} mtu {mtu}", quote(link)),
             Self::SetMac(link, mac) => format!("ip link set {} address {mac}", quote(link)),
             Self::AddAddress(link, address) => {

@@ -23,6 +23,8 @@ const SUBSYSTEM_NFTABLES: u8 = 10;
 const AT_ONCE: usize = 128;
 /// The kernel fills a dump's answers up to 32 KiB.
 const BUFFER: usize = 64 * 1024;
+/// What a socket takes at once without having been told.
+const USUAL_ROOM: usize = 64 * 1024;
 /// How often a dump is begun anew because something changed meanwhile.
 const DUMPS: usize = 16;
 
@@ -51,6 +53,11 @@ impl Socket {
         Ok(Self { fd, sequence: 0, buffer: vec![0; BUFFER] })
     }
 
+    /// Lets the socket hold so many bytes of answers.
+    pub(crate) fn make_room(&self, bytes: usize) -> Result<()> {
+        sys::netlink::set_receive_buffer(&self.fd, bytes)
+    }
+
     /// Carries out requests, many in one call. The kernel goes on after one that it refuses; gives back those refused.
     pub(crate) fn batch(&mut self, requests: &[Request]) -> Vec<Refused> {
         let mut refused = Vec::new();
@@ -73,13 +80,14 @@ impl Socket {
         refused
     }
 
-    /// Carries out firewall requests, all of them or none. With `generation`, only if nothing has changed since.
+    /// Carries out firewall requests, all of them or none; gives back all that the kernel refuses. With `generation`,
+    /// only if nothing has changed since.
     pub(crate) fn transaction(
         &mut self,
         requests: &[Request],
         generation: Option<u32>,
-    ) -> std::result::Result<(), Refused> {
-        let whole = |source| Refused { index: 0, source };
+    ) -> std::result::Result<(), Vec<Refused>> {
+        let whole = |source| vec![Refused { index: 0, source }];
         let Some((last, others)) = requests.split_last() else { return Ok(()) };
         let mut bytes = Vec::with_capacity(requests.len() * 160);
         let first = self.sequence + 1;
@@ -91,12 +99,15 @@ impl Socket {
         self.sequence = first + u32::try_from(requests.len()).unwrap_or(0) + 1;
         last.append_to(&mut bytes, self.sequence - 1, REQUEST | ACK);
         frame(BATCH_END, None).append_to(&mut bytes, self.sequence, REQUEST);
-        let mut answers = Committed { first, requests, refused: None, done: false };
+        if bytes.len() > USUAL_ROOM {
+            sys::socket::set_send_buffer(&self.fd, bytes.len() * 2).map_err(whole)?;
+        }
+        let mut answers = Committed { first, requests, refused: Vec::new(), done: false };
         self.exchange(&bytes, &mut answers).map_err(whole)?;
         match answers.refused {
-            Some(refused) => Err(refused),
-            None if answers.done => Ok(()),
-            None => Err(whole(Error::new("recv(NETLINK_NETFILTER)", Errno::NOBUFS))),
+            refused if !refused.is_empty() => Err(refused),
+            _ if answers.done => Ok(()),
+            _ => Err(whole(Error::new("recv(NETLINK_NETFILTER)", Errno::NOBUFS))),
         }
     }
 
@@ -213,7 +224,7 @@ impl Take for Answers<'_> {
 struct Committed<'a> {
     first: u32,
     requests: &'a [Request],
-    refused: Option<Refused>,
+    refused: Vec<Refused>,
     done: bool,
 }
 
@@ -230,7 +241,7 @@ impl Take for Committed<'_> {
         };
         match refusal(answer, &what) {
             Some(Err(source)) => {
-                self.refused.get_or_insert(Refused { index: place.saturating_sub(1), source });
+                self.refused.push(Refused { index: place.saturating_sub(1), source });
             }
             Some(Ok(())) => self.done |= place == self.requests.len(),
             None => {}

@@ -22,6 +22,7 @@ pub(crate) fn endpoint(net: u8, number: u8) -> Endpoint {
     Endpoint {
         host_name: format!("cv{net}-{number}"),
         bridge: Some(format!("cnd{net}")),
+        hairpin: true,
         name: "eth0".into(),
         mac: Mac([2, 0x42, 10, 89, net, number]),
         mtu: Some(1400),

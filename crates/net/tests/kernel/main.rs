@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod firewall;
 mod links;
+mod reach;
 mod space;
 mod talk;
 mod told;
