@@ -145,6 +145,36 @@ impl<'a> Firewall<'a> {
         }
     }
 
+    /// Makes the table hold these elements and no others, and tells whether it did not before.
+    ///
+    /// It puts back what a flush took, and removes what nobody owns any more. If another command changes the ruleset
+    /// between the look and the change, the kernel refuses the change, and it is planned anew: so an element that has just
+    /// been replaced under its key is never removed in the place of the old one.
+    pub fn settle(&mut self, what: &str, wanted: &[Element]) -> Result<bool, FirewallError> {
+        if self.state()? != State::Current {
+            return self.apply(&FirewallStep::Rebuild(wanted.to_vec())).map(|()| true);
+        }
+        for _ in 0..TRIES {
+            let (generation, found) = self.read()?;
+            let lacks = |among: &[Element], element: &&Element| !among.contains(element);
+            let remove: Vec<_> = found.iter().filter(|element| lacks(wanted, element)).cloned().collect();
+            let add: Vec<_> = wanted.iter().filter(|element| lacks(&found, element)).cloned().collect();
+            if remove.is_empty() && add.is_empty() {
+                return Ok(false);
+            }
+            let mut requests: Vec<_> = remove.iter().map(message::remove_element).collect();
+            requests.extend(add.iter().map(message::add_element));
+            self.recorder.record(&FirewallStep::Change { what: what.to_owned(), remove, add });
+            match self.socket.transaction(&requests, generation).map_err(first) {
+                Ok(()) => return Ok(true),
+                Err(error) if error.errno() == changed_meanwhile() => {}
+                Err(source) => return Err(FirewallError::Step { what: what.to_owned(), source }),
+            }
+        }
+        let source = Error::new("NFNL_MSG_BATCH_BEGIN(NFNL_BATCH_GENID)", changed_meanwhile());
+        Err(FirewallError::Step { what: what.to_owned(), source })
+    }
+
     fn transaction(&mut self, requests: &[Request]) -> Result<(), Vec<Refused>> {
         let mut tries = 0;
         loop {
@@ -159,13 +189,18 @@ impl<'a> Firewall<'a> {
     ///
     /// The sets are read one after another. If the ruleset changed meanwhile, they are read anew.
     pub fn elements(&mut self) -> Result<Vec<Element>, FirewallError> {
+        self.read().map(|(_, elements)| elements)
+    }
+
+    /// Reads the elements, and the number of the ruleset in which they are.
+    fn read(&mut self) -> Result<(Option<u32>, Vec<Element>), FirewallError> {
         for _ in 0..TRIES {
             let before = self.generation().map_err(FirewallError::Read)?;
             let read: sys::Result<Vec<_>> = Set::ALL.into_iter().map(|set| self.elements_of(set)).collect();
             if self.generation().map_err(FirewallError::Read)? == before {
                 let mut elements = read.map_err(FirewallError::Read)?.concat();
                 elements.sort();
-                return Ok(elements);
+                return Ok((before, elements));
             }
         }
         Err(FirewallError::Read(Error::new("NFT_MSG_GETSETELEM()", Errno::INTR)))
@@ -193,6 +228,11 @@ impl<'a> Firewall<'a> {
         };
         self.socket.get(&message::get_generation(), read)
     }
+}
+
+/// The kernel's answer to a transaction that was planned for another ruleset (`ERESTART`).
+fn changed_meanwhile() -> Errno {
+    Errno::from_raw_os_error(85)
 }
 
 fn met_another(refused: &Refused) -> bool {

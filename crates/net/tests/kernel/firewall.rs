@@ -176,3 +176,47 @@ fn thousands_of_elements_are_one_transaction() {
     firewall.apply(&FirewallStep::remove("remove", all)).unwrap();
     assert_eq!(firewall.elements().unwrap(), []);
 }
+
+#[test]
+fn a_table_is_settled_whatever_it_holds() {
+    let _host = Space::enter_new();
+    let recorder = Recorder::silent();
+    let mut firewall = Firewall::open(None, &recorder).unwrap();
+    let all = everything();
+    let (some, others) = all.split_at(all.len() / 2);
+    for wanted in [some, &all[..], others, &[]] {
+        assert!(firewall.settle("settle the firewall", wanted).unwrap());
+        assert_eq!(firewall.elements().unwrap(), wanted);
+        assert!(!firewall.settle("settle the firewall", wanted).unwrap());
+    }
+    firewall.settle("settle the firewall", &all).unwrap();
+    shell("nft flush ruleset");
+    assert!(firewall.settle("settle the firewall", &all).unwrap());
+    assert_eq!(firewall.elements().unwrap(), all);
+}
+
+#[test]
+fn many_changes_at_once_lose_nothing() {
+    let host = Space::enter_new();
+    let recorder = Recorder::silent();
+    let peers = |number: u8| {
+        Peers(std::net::Ipv4Addr::new(10, 1, 0, number).into(), std::net::Ipv4Addr::new(10, 2, 0, number).into())
+            .elements()
+    };
+    let steady = everything();
+    Firewall::open(None, &recorder).unwrap().apply(&FirewallStep::Rebuild(steady.clone())).unwrap();
+    let changing = |worker: u8| {
+        let recorder = Recorder::silent();
+        let mut firewall = Firewall::open(Some(host.fd()), &recorder).unwrap();
+        for _ in 0..50 {
+            firewall.apply(&FirewallStep::add("add", peers(worker))).unwrap();
+            firewall.apply(&FirewallStep::remove("remove", peers(worker))).unwrap();
+        }
+        firewall.apply(&FirewallStep::add("add", peers(worker))).unwrap();
+    };
+    std::thread::scope(|scope| (1..=4).for_each(|worker| drop(scope.spawn(move || changing(worker)))));
+    let mut expected = steady;
+    expected.extend((1..=4).flat_map(peers));
+    expected.sort();
+    assert_eq!(Firewall::open(None, &recorder).unwrap().elements().unwrap(), expected);
+}
