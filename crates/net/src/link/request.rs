@@ -35,6 +35,10 @@ pub(crate) mod link {
     pub(crate) const INFO_PORT_KIND: u16 = 4;
     pub(crate) const INFO_PORT_DATA: u16 = 5;
     pub(crate) const PORT_HAIRPIN: u16 = 4;
+    pub(crate) const OF_FAMILY: u16 = 26;
+    pub(crate) const FAMILY_INET6: u16 = 10;
+    pub(crate) const ADDRESS_MODE: u16 = 8;
+    pub(crate) const ADDRESS_MODE_NONE: u8 = 1;
     pub(crate) const VETH_PEER: u16 = 1;
     pub(crate) const MODE: u16 = 1;
     pub(crate) const UP: u32 = 1;
@@ -96,6 +100,7 @@ impl LinkChange {
             Self::Make(link) => Some(&link.name),
             Self::Remove(link) | Self::Up(link) | Self::Down(link) | Self::SetMaster(link, _) => Some(link),
             Self::SetMtu(link, _) | Self::SetMac(link, _) | Self::SetHairpin(link, _) => Some(link),
+            Self::NoLinkLocal(link) => Some(link),
             Self::AddAddress(link, _) | Self::RemoveAddress(link, _) => Some(link),
             Self::AddRoute(_) | Self::RemoveRoute(_) => None,
         }
@@ -119,6 +124,13 @@ impl LinkChange {
                 body.nest(link::INFO, |info| {
                     info.attribute(link::INFO_PORT_KIND, b"bridge").nest(link::INFO_PORT_DATA, |port| {
                         port.attribute(link::PORT_HAIRPIN, &[u8::from(*on)]);
+                    });
+                });
+            }),
+            Self::NoLinkLocal(link) => named(NEW_LINK, link, ", addrgenmode none".into(), 0, 0, |body| {
+                body.nest(link::OF_FAMILY, |families| {
+                    families.nest(link::FAMILY_INET6, |ipv6| {
+                        ipv6.attribute(link::ADDRESS_MODE, &[link::ADDRESS_MODE_NONE]);
                     });
                 });
             }),

@@ -42,6 +42,9 @@ pub enum LinkChange {
     SetMaster(String, Option<String>),
     /// Lets the bridge send what comes from this port back to it, or forbids it.
     SetHairpin(String, bool),
+    /// Keeps the kernel from giving a link an IPv6 link-local address of its own when it is switched on. With that go the
+    /// questions and reports that each such address sends to all ports of a bridge.
+    NoLinkLocal(String),
     /// Sets the largest packet.
     SetMtu(String, u32),
     /// Sets the MAC address.
@@ -215,6 +218,7 @@ impl fmt::Display for LinkChange {
             Self::SetHairpin(link, false) => {
                 write!(f, "keep the bridge from sending back to {link} what comes from there")
             }
+            Self::NoLinkLocal(link) => write!(f, "give the link {link} no IPv6 link-local address"),
             Self::SetMtu(link, mtu) => write!(f, "set the MTU of the link {link} to {mtu}"),
             Self::SetMac(link, mac) => write!(f, "set the MAC address of the link {link} to {mac}"),
             Self::AddAddress(link, address) => write!(f, "give the link {link} the address {address}"),
@@ -292,6 +296,7 @@ impl LinkChange {
             Self::SetHairpin(link, on) => {
                 format!("ip link set {} type bridge_slave hairpin {}", quote(link), if *on { "on" } else { "off" })
             }
+            Self::NoLinkLocal(link) => format!("ip link set {} addrgenmode none", quote(link)),
             Self::SetMtu(link, mtu) => format!("ip link set {} mtu {mtu}", quote(link)),
             Self::SetMac(link, mac) => format!("ip link set {} address {mac}", quote(link)),
             Self::AddAddress(link, address) => {
