@@ -42,7 +42,8 @@
 //! `forward` lets pass, in this order: what belongs to a connection that stands; what is joined; peers. Then it drops what
 //! comes from a closed link; lets pass what was translated to one of our links, which is what ports are published for; and
 //! drops all else that would go to one of our links. What remains goes outside, or is not ours, and other tables decide:
-//! a table can only forbid what others allow. Connections that stand end with their endpoints, not with an element.
+//! a table can only forbid what others allow. Connections that stand end with their
+//! endpoints, not with an element, unless they are forgotten ([`forget`]).
 //!
 //! # Being one of several
 //!
@@ -50,6 +51,7 @@
 //! [`FirewallStep::Rebuild`] with the elements that are known from records makes all of it anew in one transaction.
 
 mod apply;
+mod flows;
 mod message;
 mod rules;
 mod set;
@@ -57,6 +59,7 @@ mod step;
 mod table;
 
 pub use apply::{Firewall, FirewallError, State};
+pub use flows::{Flow, forget};
 pub use rules::{NetworkRules, Peers, Publication};
 pub use set::{Element, Part, Set, Transport};
 pub use step::FirewallStep;

@@ -158,6 +158,11 @@ pub enum Transport {
 impl Transport {
     const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
 
+    /// Returns the protocol that has this number in an IP header.
+    pub(crate) fn by_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|transport| transport.number() == number)
+    }
+
     fn number(self) -> u8 {
         match self {
             Self::Tcp => 6,
@@ -222,9 +227,7 @@ impl Part {
         Some(match field {
             Field::Ipv4 => Self::Address(<[u8; 4]>::try_from(value).ok()?.into()),
             Field::Ipv6 => Self::Address(<[u8; 16]>::try_from(value).ok()?.into()),
-            Field::Protocol => {
-                Self::Transport(Transport::ALL.into_iter().find(|transport| [transport.number()] == value)?)
-            }
+            Field::Protocol => Self::Transport(Transport::by_number(*value.first()?)?),
             Field::Port => Self::Port(u16::from_be_bytes(value.try_into().ok()?)),
             Field::Interface => Self::Interface(crate::netlink::codec::text(value)),
         })

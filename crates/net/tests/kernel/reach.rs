@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use net::firewall::{Element, Firewall, FirewallStep, NetworkRules, Peers, Publication, Transport};
+use net::firewall::{Element, Firewall, FirewallStep, NetworkRules, Peers, Publication, Transport, forget};
 use net::link::plan::plan_bridge;
 use net::link::{Far, LinkChange, LinkKind, LinkStep, NewLink, Route};
 use trace::Recorder;
@@ -256,4 +256,32 @@ fn nobody_outside_reaches_what_is_not_published() {
     world.router.shell("ip route add 10.89.0.0/24 via 192.0.2.2");
     assert!(!reaches(&world.internet, "10.89.0.2:80"));
     assert!(reaches(&world.host, "10.89.0.2:80"));
+}
+
+#[test]
+fn a_client_that_goes_on_sending_follows_a_port_that_moves() {
+    let mut world = World::new();
+    let (one, two) = (attach(0, 2), attach(0, 3));
+    let (first, second) = (Server::start(&one, 80), Server::start(&two, 80));
+    let client = world.internet.run(|| std::net::UdpSocket::bind("0.0.0.0:5000").unwrap());
+    let before = publish("0.0.0.0", 8080, "10.89.0.2:80", 0);
+    world.add(before.clone());
+    client.send_to(b"one", "192.0.2.2:8080").unwrap();
+    assert_eq!(first.datagram().as_deref(), Some("one"));
+    world.remove(before);
+    world.add(publish("0.0.0.0", 8080, "10.89.0.3:80", 0));
+    client.send_to(b"two", "192.0.2.2:8080").unwrap();
+    assert_eq!(first.datagram().as_deref(), Some("two"), "the kernel remembers");
+    let publication = Publication {
+        address: "0.0.0.0".parse().unwrap(),
+        port: 8080,
+        transport: Transport::Udp,
+        to: "10.89.0.3:80".parse().unwrap(),
+        gateway: None,
+    };
+    assert_eq!(forget(None, |flow| flow.came_by(&publication)).unwrap(), 1);
+    client.send_to(b"three", "192.0.2.2:8080").unwrap();
+    assert_eq!(second.datagram().as_deref(), Some("three"));
+    assert_eq!(forget(None, |flow| flow.is_of("10.89.0.3".parse().unwrap())).unwrap(), 1);
+    assert_eq!(forget(None, |flow| flow.came_by(&publication)).unwrap(), 0);
 }

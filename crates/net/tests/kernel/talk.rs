@@ -63,6 +63,16 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Returns the next datagram that comes, if one comes.
+    pub(crate) fn datagram(&self) -> Option<String> {
+        let mut bytes = [0; 16];
+        self.udp.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (length, _) = self.udp.recv_from(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes[..length]).into_owned())
+    }
+}
+
 /// Tells whether a connection comes about, whoever takes it.
 pub(crate) fn reaches(client: &Space, to: &str) -> bool {
     let to: SocketAddr = to.parse().unwrap();
