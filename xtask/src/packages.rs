@@ -22,6 +22,7 @@ const NEEDS: &[(&str, &[&str])] = &[
             "libarchive-tools",
             "libc6-dev",
             "libseccomp-dev",
+            "nftables",
             "systemd",
             "util-linux",
         ],

@@ -19,6 +19,7 @@ pub mod loopdev;
 pub mod memory;
 pub mod mount;
 pub mod namespace;
+pub mod netlink;
 pub mod path;
 pub mod pipe;
 pub mod process;
