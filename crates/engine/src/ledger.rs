@@ -159,6 +159,7 @@ pub(crate) fn sweep(layout: &Layout) -> Result<(), Error> {
         }
     }
     clear_closed(layout)?;
+    store::snapshot::forget_dead(layout.state());
     if !layout.swept().exists() {
         recover::recover(layout)?;
     }

@@ -166,7 +166,7 @@ impl Engine {
     fn find_named(&self, name: &ContainerName) -> Result<Option<Container>, Error> {
         let until = Instant::now() + client::PATIENCE;
         loop {
-            let Some(id) = named(self.layout(), name) else { return Ok(None) };
+            let Some(id) = named(self.layout(), name)? else { return Ok(None) };
             if let Some(container) = records::container(self.layout(), &id)? {
                 return Ok(Some(container));
             }

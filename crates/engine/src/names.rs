@@ -24,7 +24,7 @@ pub(crate) fn reserve(layout: &Layout, id: &ContainerId, name: &ContainerName) -
         };
         match made {
             Err(error) if error.errno() == sys::Errno::EXIST => {
-                let Some(holder) = named(layout, name) else {
+                let Some(holder) = named(layout, name)? else {
                     clear_unreadable(&link).doing(|| format!("reserve the name {name}"))?;
                     continue;
                 };
@@ -74,10 +74,17 @@ pub(crate) fn release(layout: &Layout, name: &ContainerName, id: &ContainerId) -
     }
 }
 
-/// Returns the container to which a name leads.
-pub(crate) fn named(layout: &Layout, name: &ContainerName) -> Option<ContainerId> {
-    let target = std::fs::read_link(layout.name(name)).ok()?;
-    target.file_name()?.to_str()?.parse().ok()
+/// Returns the container to which a name leads; `None` where there is no such name, or it leads to no container at all. A
+/// link that cannot be read is an error: to say that there is no such container might be a lie.
+pub(crate) fn named(layout: &Layout, name: &ContainerName) -> Result<Option<ContainerId>, Error> {
+    let link = layout.name(name);
+    match std::fs::read_link(&link) {
+        Ok(target) => Ok(target.file_name().and_then(|id| id.to_str()?.parse().ok())),
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidInput) => {
+            Ok(None)
+        }
+        Err(error) => Err(error).call(|| format!("readlink({link:?})")).doing(|| format!("look up the name {name}")),
+    }
 }
 
 /// Tells whether a container that is on record no longer has its name. A link that cannot be read tells nothing, and is an
@@ -106,7 +113,7 @@ pub(crate) fn forget(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
 pub(crate) fn forget_nobody(layout: &Layout) -> Result<(), Error> {
     for entry in std::fs::read_dir(layout.names()).into_iter().flatten().flatten() {
         let Some(name) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        if let Some(id) = named(layout, &name)
+        if let Some(id) = named(layout, &name)?
             && is_nobody(layout, &id)?
         {
             release(layout, &name, &id)?;

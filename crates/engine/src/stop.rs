@@ -8,7 +8,7 @@ use sys::event::{EventFlags, Poller};
 use trace::Step;
 
 use crate::client::{self, Connection};
-use crate::error::Doing;
+use crate::error::{Chain, Doing};
 use crate::layout::Layout;
 use crate::ledger::{self, Claim};
 use crate::wire::Wishes;
@@ -36,9 +36,13 @@ impl Engine {
         let mut begun: Vec<Result<Option<Stopping<'_>>, Error>> = containers.iter().map(begin).collect();
         let waiting: Vec<&mut Stopping<'_>> =
             begun.iter_mut().filter_map(|begun| begun.as_mut().ok()?.as_mut()).collect();
-        let waited = self.wait_for_all(waiting);
-        if let Err(error) = waited {
-            begun.push(Err(error));
+        if let Err(error) = self.wait_for_all(waiting) {
+            // None of them was seen to end, as far as anybody can tell now.
+            let told = Chain::write(&error);
+            for begun in begun.iter_mut().filter(|begun| matches!(begun, Ok(Some(_)))) {
+                let doing = "see the container end".to_owned();
+                *begun = Err(Error::Doing { doing, source: Chain::read(&told).into() });
+            }
         }
         begun.into_iter().map(|begun| begun.map(drop)).collect()
     }
