@@ -74,15 +74,13 @@ pub(crate) fn release(layout: &Layout, name: &ContainerName, id: &ContainerId) -
     }
 }
 
-/// Returns the container to which a name leads; `None` where there is no such name, or it leads to no container at all. A
-/// link that cannot be read is an error: to say that there is no such container might be a lie.
+/// Returns the container to which a name leads; `None` where there is no such name, or its link leads to no container at all.
+/// What cannot be read is an error: to say that there is no such container might be a lie.
 pub(crate) fn named(layout: &Layout, name: &ContainerName) -> Result<Option<ContainerId>, Error> {
     let link = layout.name(name);
     match std::fs::read_link(&link) {
         Ok(target) => Ok(target.file_name().and_then(|id| id.to_str()?.parse().ok())),
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidInput) => {
-            Ok(None)
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).call(|| format!("readlink({link:?})")).doing(|| format!("look up the name {name}")),
     }
 }
@@ -113,7 +111,8 @@ pub(crate) fn forget(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
 pub(crate) fn forget_nobody(layout: &Layout) -> Result<(), Error> {
     for entry in std::fs::read_dir(layout.names()).into_iter().flatten().flatten() {
         let Some(name) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        if let Some(id) = named(layout, &name)?
+        // What cannot be read stays, and stops nobody.
+        if let Ok(Some(id)) = named(layout, &name)
             && is_nobody(layout, &id)?
         {
             release(layout, &name, &id)?;

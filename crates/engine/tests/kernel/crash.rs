@@ -149,6 +149,8 @@ pub(crate) fn a_name_that_cannot_be_read_removes_nothing() {
     std::fs::write(&link, "").unwrap();
     assert_eq!(sandbox.call(&["ps-a"]).out(), "eg created true\n");
     assert!(sandbox.root().join("containers").join(container.id.as_str()).join("container.json").exists());
+    // Nor is it said that there is no such container.
+    sandbox.call(&["rm", "eg"]).fails(125, "look up the name eg");
     // Mended, it is there as before.
     std::fs::remove_file(&link).unwrap();
     std::os::unix::fs::symlink(format!("../containers/{}", container.id), &link).unwrap();

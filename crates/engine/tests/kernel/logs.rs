@@ -203,8 +203,10 @@ pub(crate) fn a_full_disk_tears_no_line() {
     sandbox.call(&["exec", "eg", "touch", "/dev/shm/go"]).ok();
     let seen = first + &rest(child, out);
     let kept = seen.strip_suffix("after\nall\n").expect("what is written after the disk was full");
-    let count = u32::try_from(kept.lines().count()).unwrap();
-    assert!(count > 1000 && kept == expected(0..count), "{count} lines: {:?}", kept.lines().last());
+    // What was in the pipe when there was room again is kept too, so there is one hole at most, and no torn line.
+    let numbers: Vec<u32> = kept.lines().map(|line| line.strip_prefix("line ").unwrap().parse().unwrap()).collect();
+    let (count, holes) = (numbers.len(), numbers.windows(2).filter(|pair| pair[1] != pair[0] + 1).count());
+    assert!(count > 1000 && holes <= 1 && numbers.is_sorted(), "{count} lines, {holes} holes");
     let id = sandbox.find("eg").id;
     let path = sandbox.root().join("containers").join(id.as_str()).join(format!("{id}-json.log"));
     let text = std::fs::read_to_string(path).unwrap();
