@@ -69,8 +69,8 @@ const RECIPES: &[Recipe] = &[
     },
     Recipe {
         name: "torture",
-        options: "[kills] [--rounds N] [--seed N] [--short] [--verbose]",
-        what: "the program while it is killed at random moments, and what is left afterwards (root)",
+        options: "[kills|faults|histories|full|power|podman...] [--rounds N] [--seed N] [--short] [--verbose]",
+        what: "the program while things go wrong, and what it says and leaves afterwards (root)",
         run: torture::run,
     },
     Recipe {

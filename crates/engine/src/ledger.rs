@@ -158,26 +158,30 @@ pub(crate) fn sweep(layout: &Layout) -> Result<(), Error> {
             settle_or_warn(layout, &id);
         }
     }
-    clear_closed(layout)?;
+    clear_closed(layout);
     store::snapshot::forget_dead(layout.state());
     if !layout.swept().exists() {
-        recover::recover(layout)?;
+        recover::recover(layout);
     }
     // Without the mark the next command looks again, which costs time and nothing else.
     let _ = File::create(layout.swept()).and_then(|mark| mark.set_modified(SystemTime::now()));
     Ok(())
 }
 
-/// Removes what is left of runs and containers whose removal was interrupted.
-pub(crate) fn clear_closed(layout: &Layout) -> Result<(), Error> {
-    let doing = || "clear away what is half removed";
-    for closed in hidden(&layout.runs()) {
-        // While somebody is at it, it is held.
-        if hold(&closed.join("lock")).doing(doing)?.is_some() {
-            remove::remove_closed(&closed).doing(doing)?;
+/// Removes what is left of runs and containers whose removal was interrupted. What cannot be removed now stops no command.
+pub(crate) fn clear_closed(layout: &Layout) {
+    // While somebody is at it, it is held.
+    let closed = |run: &Path| match hold(&run.join("lock"))? {
+        Some(_lock) => remove::remove_closed(run),
+        None => Ok(()),
+    };
+    let runs = hidden(&layout.runs()).into_iter().map(|run| (closed(&run), run));
+    let containers = hidden(&layout.containers()).into_iter().map(|files| (remove::remove_tree(&files), files));
+    for (removed, path) in runs.chain(containers) {
+        if let Err(error) = removed {
+            tracing::warn!(path = %path.display(), "what is half removed cannot be cleared away yet: {error}");
         }
     }
-    hidden(&layout.containers()).iter().try_for_each(|removed| remove::remove_tree(removed)).doing(doing)
 }
 
 fn hidden(directory: &Path) -> Vec<PathBuf> {

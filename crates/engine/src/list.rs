@@ -25,7 +25,7 @@ impl Engine {
     pub fn list(&self, all: bool) -> Result<Vec<Summary>, Error> {
         let mut running = Vec::new();
         recover::recover_once(self.layout())?;
-        ledger::clear_closed(self.layout())?;
+        ledger::clear_closed(self.layout());
         for id in ledger::runs(self.layout())? {
             match ledger::owner(self.layout(), &id)? {
                 Owner::Dead => ledger::settle_or_warn(self.layout(), &id),
@@ -125,7 +125,7 @@ impl Engine {
                 Err(error) => return Ok(self.state_of_damaged_end(id, &error)),
             }
         }
-        // Its files go before its record: without these it may have been removed while we looked.
+        // Without an end on record it has not run yet, or it was removed while we looked.
         if !self.layout().record(id).exists() {
             return Err(Error::NoSuchContainer(container.name.to_string()));
         }

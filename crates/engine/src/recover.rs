@@ -16,13 +16,15 @@ pub(crate) fn recover_once(layout: &Layout) -> Result<(), Error> {
 }
 
 /// Looks at every container and every name. What cannot be mended now stops no command.
-pub(crate) fn recover(layout: &Layout) -> Result<(), Error> {
-    for id in ledger::identifiers(&layout.containers())? {
+pub(crate) fn recover(layout: &Layout) {
+    for id in ledger::identifiers(&layout.containers()).unwrap_or_default() {
         if let Err(error) = recover_container(layout, &id) {
             tracing::warn!(container = id.short(), "what a power cut left of it cannot be mended yet: {error}");
         }
     }
-    names::forget_nobody(layout)
+    if let Err(error) = names::forget_nobody(layout) {
+        tracing::warn!("names that lead to nobody cannot be given back yet: {error}");
+    }
 }
 
 fn recover_container(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
@@ -37,6 +39,15 @@ fn recover_container(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
     let Some(claim) = ledger::claim(layout, id, &trace::Recorder::silent())? else { return Ok(()) };
     if !sound(layout)? {
         let taken = match records::container(layout, id)? {
+            // A container that has run had a record: this is no work of ours that was interrupted.
+            None if layout.upper(id).exists() => {
+                let files = layout.container(id);
+                tracing::warn!(
+                    "a container has lost its record; its changes lie in {}: remove that directory when they are not wanted",
+                    files.display()
+                );
+                false
+            }
             None => true,
             // The name is another one's by now: the removal had come to its end for all to see.
             Some(container) => names::reserve(layout, id, &container.name)?.is_some(),

@@ -267,8 +267,13 @@ pub(crate) fn a_removal_that_a_power_cut_interrupted_is_undone_or_finished() {
     std::fs::create_dir_all(containers.join(first.id.as_str())).unwrap();
     let names = sandbox.root().join("container-names");
     std::os::unix::fs::symlink(format!("../containers/{}", "7".repeat(64)), names.join("nobody")).unwrap();
+    // Changes whose record is gone are no work that was interrupted, and nobody else's to remove.
+    let kept = containers.join("8".repeat(64));
+    std::fs::create_dir_all(kept.join("upper")).unwrap();
     cut();
     sandbox.call(&["ps-a"]).ok();
+    assert!(kept.join("upper").exists());
+    std::fs::remove_dir_all(kept).unwrap();
     assert_eq!(std::fs::read_dir(containers).unwrap().count(), 1);
     assert_eq!(std::fs::read_dir(names).unwrap().count(), 1);
     sandbox.call(&["rm", "eg"]).ok();

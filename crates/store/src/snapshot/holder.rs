@@ -64,8 +64,8 @@ impl Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        // Once more where that fails; a record that stays all the same is recognised as stale by the next reader.
-        let _ = fs::remove_file(&self.path).or_else(|_| fs::remove_file(&self.path));
+        // A record that stays is recognised as stale by the next reader, and goes with the next sweep.
+        let _ = fs::remove_file(&self.path);
         if let Some(directory) = self.path.parent() {
             let _ = fs::remove_dir(directory);
         }
