@@ -144,9 +144,9 @@ impl Flow {
 
     /// Takes from the source what is in it now, and nothing that comes later.
     pub(crate) fn take_the_rest(&mut self, poller: &Poller) -> sys::Result<()> {
-        let held = |source: &Source| pipe::held(&source.file).unwrap_or(0);
-        // What a terminal holds is not told; it has an end, or nothing more at once.
-        self.left = self.source.as_ref().map(|source| if self.splices { held(source) } else { BULK as u64 * 4 });
+        // What a terminal holds is not told, and a pipe may not tell it; both have an end, or nothing more at once.
+        let held = |source: &Source| pipe::held(&source.file).ok().filter(|_| self.splices);
+        self.left = self.source.as_ref().map(|source| held(source).unwrap_or(BULK as u64 * 4));
         self.advance(poller)
     }
 
