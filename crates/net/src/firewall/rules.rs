@@ -4,11 +4,12 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::set::{Element, Part, Set, Transport};
 
 /// What a network may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkRules {
     /// The host's end of it: a bridge, or a link that stands alone.
     pub link: String,
@@ -49,7 +50,7 @@ impl NetworkRules {
 }
 
 /// A published port: who comes to the host's port is sent on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publication {
     /// The host's address, or the unspecified one for all addresses of its family.
     pub address: IpAddr,
@@ -60,6 +61,7 @@ pub struct Publication {
     /// Where it is sent, an address of the same family.
     pub to: SocketAddr,
     /// The host's address on the network, as which clients on the host's loopback appear. Without one they find nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<IpAddr>,
 }
 
@@ -97,7 +99,7 @@ impl fmt::Display for Publication {
 }
 
 /// Two addresses that may talk to each other, whichever networks they are on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peers(pub IpAddr, pub IpAddr);
 
 impl Peers {

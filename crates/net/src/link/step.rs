@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use trace::{Explain, Step, quote};
 
 use super::Mac;
@@ -114,7 +115,8 @@ pub struct Far {
 }
 
 /// What links of the macvlan kind on one parent see of each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum MacvlanMode {
     /// Nothing.
     Private,
@@ -128,7 +130,8 @@ pub enum MacvlanMode {
 }
 
 /// At which layer links of the ipvlan kind are told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum IpvlanMode {
     /// They are on the parent's segment.
     #[default]

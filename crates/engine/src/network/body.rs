@@ -1,0 +1,312 @@
+//! The body of a network: its bridge, its rules, and what the host must do for it. It is made when the first container
+//! needs it, and found again by the next; it goes with the network.
+
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use net::firewall::{Element, Firewall, FirewallStep, NetworkRules, State};
+use net::link::plan::{self, Bridge};
+use net::link::{Links, Mac};
+use sys::{Calling, Errno};
+use trace::{Explain, Step};
+
+use super::records::{self, Body, NetworkLock};
+use super::run::RunNetwork;
+use super::{Driver, Network, NetworkError};
+use crate::error::Doing;
+use crate::{Engine, Error, ledger};
+
+/// The largest packet where nobody says anything.
+const USUAL_MTU: u32 = 1500;
+
+/// Makes what a network needs on the host, as far as it is not there, and returns what its endpoints must know.
+pub(crate) fn ensure(engine: &Engine, network: &Network, lock: &NetworkLock) -> Result<Body, Error> {
+    let doing = || format!("bring network {} up", network.name);
+    let Driver::Bridge { link, .. } = &network.driver else {
+        let parent = match &network.driver {
+            Driver::Macvlan { parent, .. } | Driver::Ipvlan { parent, .. } => parent,
+            Driver::Bridge { link, .. } => link,
+        };
+        let host = net::link::Network::read(None).doing(doing)?;
+        let found = host.link(parent).ok_or_else(|| {
+            NetworkError::Option(format!("network {} is on the link {parent}, which is not there", network.name))
+        })?;
+        return Ok(Body { mtu: network.mtu.unwrap_or(found.mtu) });
+    };
+    if let Some(body) = lock.body()
+        && sys::inet::link_index(link).doing(doing)?.is_some()
+    {
+        ensure_rules(engine, &network_rules(engine, network))?;
+        return Ok(body);
+    }
+    let host = net::link::Network::read(None).doing(doing)?;
+    let body = Body { mtu: network.mtu.unwrap_or_else(|| way_out_mtu(engine, &host)) };
+    make_bridge(engine, network, link, &body, &host)?;
+    if !network.internal {
+        forward(engine, network.has_ipv6(), &host)?;
+    }
+    ensure_rules(engine, &network_rules(engine, network))?;
+    lock.write_body(&body)?;
+    Ok(body)
+}
+
+/// Returns the largest packet that leaves the host whole.
+pub(crate) fn way_out_mtu(engine: &Engine, host: &net::link::Network) -> u32 {
+    let chosen = engine.settings().default_interface.as_deref().and_then(|name| host.link(name));
+    chosen.or_else(|| host.uplink()).map_or(USUAL_MTU, |link| link.mtu).clamp(1280, 65535)
+}
+
+fn make_bridge(
+    engine: &Engine,
+    network: &Network,
+    link: &str,
+    body: &Body,
+    host: &net::link::Network,
+) -> Result<(), Error> {
+    let doing = || format!("bring network {} up", network.name);
+    match host.link(link) {
+        Some(found) if found.kind.as_deref() == Some("bridge") => {
+            tracing::debug!(link, "the bridge of a network is there already, without a record");
+            return Ok(());
+        }
+        Some(_) => {
+            let text = format!("network {} needs the name {link} for its bridge, and another link has it", network.name);
+            return Err(NetworkError::Option(text).into());
+        }
+        None => {}
+    }
+    for pool in &network.pools {
+        if let Some(with) = host.collision(&pool.subnet) {
+            let with = format!("the host's route to {with}, which has come since network {} was made", network.name);
+            return Err(NetworkError::Overlap { subnet: pool.subnet, with }.into());
+        }
+    }
+    let addresses = network.pools.iter().filter_map(|pool| IpNet::new(pool.gateway, pool.subnet.prefix_len()).ok());
+    let addresses: Vec<_> = addresses.collect();
+    let mac = addresses.iter().find_map(|address| match address {
+        IpNet::V4(address) => Some(Mac::of_address(address.addr())),
+        IpNet::V6(_) => None,
+    });
+    let id = network.id.as_str().as_bytes();
+    let mac = mac.unwrap_or(Mac([2, 0x42, id[0], id[1], id[2], id[3]]));
+    let bridge = Bridge { name: link.to_owned(), mac, mtu: Some(body.mtu), addresses };
+    let steps = plan::plan_bridge(&bridge);
+    let mut links = Links::new(engine.recorder());
+    links.apply(&steps).map_err(|error| {
+        // What is half made would be taken for the whole.
+        links.undo(&steps[..1]);
+        unsupported(error.errno(), "bridges").unwrap_or_else(|| Error::Doing { doing: doing(), source: error.into() })
+    })
+}
+
+/// Says what a kernel lacks that refuses a message as one that it does not know.
+pub(crate) fn unsupported(errno: Errno, what: &'static str) -> Option<Error> {
+    let hint = "load the module (modprobe bridge veth nf_tables), or do without: --network none or --network host";
+    matches!(errno, Errno::OPNOTSUPP | Errno::AFNOSUPPORT | Errno::PROTONOSUPPORT)
+        .then(|| NetworkError::Kernel { what, hint }.into())
+}
+
+/// Returns what a network may do.
+pub(crate) fn network_rules(engine: &Engine, network: &Network) -> Vec<Element> {
+    let Driver::Bridge { link, together, masquerade, .. } = &network.driver else { return Vec::new() };
+    let rules = NetworkRules {
+        link: link.clone(),
+        subnets: network.pools.iter().map(|pool| pool.subnet).collect(),
+        together: *together,
+        open: !network.internal,
+        masquerade: *masquerade,
+    };
+    elements_of(engine, &rules)
+}
+
+/// Returns the elements of rules: where the way out is one link alone, all others are closed.
+pub(crate) fn elements_of(engine: &Engine, rules: &NetworkRules) -> Vec<Element> {
+    match &engine.settings().default_interface {
+        Some(way) if rules.open => rules.elements_by(way),
+        _ => rules.elements(),
+    }
+}
+
+/// Makes sure that elements are in the firewall, of which the first stands for all.
+fn ensure_rules(engine: &Engine, elements: &[Element]) -> Result<(), Error> {
+    let doing = || "look at the firewall";
+    let Some(first) = elements.first() else { return Ok(()) };
+    let mut firewall = open_firewall(engine)?;
+    if firewall.holds(first).doing(doing)? {
+        return Ok(());
+    }
+    settle(engine, &mut firewall)?;
+    add(engine, &mut firewall, "let a network reach what it may", elements)
+}
+
+/// Opens the firewall, and admits us in those of others.
+pub(crate) fn open_firewall(engine: &Engine) -> Result<Firewall<'_>, Error> {
+    Firewall::open(None, engine.recorder()).map_err(|error| {
+        let doing = || "open the firewall".to_owned();
+        unsupported(error.errno(), "nf_tables")
+            .unwrap_or_else(|| Error::Doing { doing: doing(), source: error.into() })
+    })
+}
+
+/// Adds elements; where the table has been flushed meanwhile, all that is on record is put back first.
+pub(crate) fn add(
+    engine: &Engine,
+    firewall: &mut Firewall<'_>,
+    what: &str,
+    elements: &[Element],
+) -> Result<(), Error> {
+    if elements.is_empty() {
+        return Ok(());
+    }
+    let step = FirewallStep::add(what, elements.to_vec());
+    match firewall.apply(&step) {
+        Err(error) if error.errno() == Errno::NOENT => {
+            settle(engine, firewall)?;
+            firewall.apply(&step)
+        }
+        applied => applied,
+    }
+    .map_err(|error| unsupported(error.errno(), "nf_tables").unwrap_or_else(|| from_firewall(error)))
+}
+
+fn from_firewall(error: net::firewall::FirewallError) -> Error {
+    Error::Doing { doing: "change the firewall".to_owned(), source: error.into() }
+}
+
+/// Puts back what the firewall lacks of all that is on record: another tool may have flushed it. Elements that are not on
+/// record are another engine's.
+pub(crate) fn settle(engine: &Engine, firewall: &mut Firewall<'_>) -> Result<(), Error> {
+    let wanted = wanted(engine)?;
+    let apply = |firewall: &mut Firewall<'_>, step: &FirewallStep| firewall.apply(step).map_err(|error| {
+        unsupported(error.errno(), "nf_tables").unwrap_or_else(|| from_firewall(error))
+    });
+    match firewall.state().doing(|| "look at the firewall")? {
+        State::Other => apply(firewall, &FirewallStep::Rebuild(wanted))?,
+        state => {
+            if state == State::Missing {
+                apply(firewall, &FirewallStep::Make)?;
+            }
+            if !wanted.is_empty() {
+                apply(firewall, &FirewallStep::add("put back what is on record", wanted))?;
+            }
+        }
+    }
+    firewall.admit(super::decide::LINKS).doing(|| "be let through by the host's other firewalls").map(drop)
+}
+
+/// Returns the elements of all networks and runs.
+fn wanted(engine: &Engine) -> Result<Vec<Element>, Error> {
+    let layout = engine.layout();
+    let mut wanted = Vec::new();
+    for network in records::all(layout)? {
+        if NetworkLock::has_body(layout, &network.id) {
+            wanted.extend(network_rules(engine, &network));
+        }
+    }
+    for id in ledger::runs(layout)? {
+        // What is damaged is told when its container is looked at.
+        if let Ok(Some(run)) = RunNetwork::read(layout, &id) {
+            wanted.extend(run.elements(engine));
+        }
+    }
+    wanted.sort();
+    wanted.dedup();
+    Ok(wanted)
+}
+
+/// Puts the firewall's table back where it is gone although something is on record that needs it.
+pub(crate) fn put_back(engine: &Engine) -> Result<(), Error> {
+    if !engine.layout().network_states().exists() {
+        return Ok(());
+    }
+    let wanted = wanted(engine)?;
+    let Some(first) = wanted.first() else { return Ok(()) };
+    let mut firewall = open_firewall(engine)?;
+    if firewall.holds(first).doing(|| "look at the firewall")? {
+        // Another tool may have begun to forbid what passes.
+        return firewall.admit(super::decide::LINKS).doing(|| "look at the host's other firewalls").map(drop);
+    }
+    tracing::warn!("the firewall has lost our rules, probably by another tool: they are put back");
+    settle(engine, &mut firewall)
+}
+
+/// Lets the host forward packets, and says so.
+pub(crate) fn forward(engine: &Engine, ipv6: bool, host: &net::link::Network) -> Result<(), Error> {
+    switch_on(engine, "net/ipv4/ip_forward", "1", "IPv4 forwarding")?;
+    if !ipv6 {
+        return Ok(());
+    }
+    // A router does not listen to other routers, unless it is told to: the host's own way out must not get lost.
+    if let Some(uplink) = host.uplink() {
+        let key = format!("net/ipv6/conf/{}/accept_ra", uplink.name);
+        if read(&key).as_deref() == Some("1") {
+            write(engine, &key, "2", "go on listening to the routers outside")?;
+        }
+    }
+    switch_on(engine, "net/ipv6/conf/all/forwarding", "1", "IPv6 forwarding")
+}
+
+fn switch_on(engine: &Engine, key: &str, value: &str, what: &str) -> Result<(), Error> {
+    if read(key).as_deref() == Some(value) {
+        return Ok(());
+    }
+    write(engine, key, value, &format!("switch {what} on"))?;
+    tracing::warn!("{what} was off and is switched on: containers reach the outside through this host");
+    Ok(())
+}
+
+fn path(key: &str) -> PathBuf {
+    PathBuf::from("/proc/sys").join(key)
+}
+
+fn read(key: &str) -> Option<String> {
+    std::fs::read_to_string(path(key)).ok().map(|text| text.trim().to_owned())
+}
+
+fn write(engine: &Engine, key: &str, value: &str, what: &str) -> Result<(), Error> {
+    engine.recorder().record(&SysctlStep { key, value, what });
+    let written = std::fs::write(path(key), value);
+    written.call(|| format!("write({:?}, {value:?})", path(key))).doing(|| what.to_owned())
+}
+
+/// Sets a parameter of the host's network.
+struct SysctlStep<'a> {
+    key: &'a str,
+    value: &'a str,
+    what: &'a str,
+}
+
+impl Explain for SysctlStep<'_> {
+    fn explain(&self) -> Step {
+        Step::host(self.what, format!("sysctl -w {}={}", self.key.replace('/', "."), self.value))
+    }
+}
+
+/// Tells whether bridges hand what they switch to the firewall.
+pub(crate) fn bridges_ask_the_firewall() -> bool {
+    read("net/bridge/bridge-nf-call-iptables").as_deref() == Some("1")
+}
+
+/// Takes a network's body away: its rules, its bridge.
+pub(crate) fn remove(engine: &Engine, network: &Network) -> Result<(), Error> {
+    let elements = network_rules(engine, network);
+    if elements.is_empty() {
+        return Ok(());
+    }
+    let doing = || format!("take network {} down", network.name);
+    let mut firewall = open_firewall(engine)?;
+    if firewall.state().doing(doing)? == State::Current {
+        firewall.apply(&FirewallStep::remove(format!("close network {}", network.name), elements)).doing(doing)?;
+        remove_if_empty(&mut firewall).doing(doing)?;
+    }
+    if let Driver::Bridge { link, .. } = &network.driver {
+        let remove = net::link::LinkStep::host(net::link::LinkChange::Remove(link.clone()));
+        Links::new(engine.recorder()).apply(&[remove]).doing(doing)?;
+    }
+    Ok(())
+}
+
+/// Removes the table when nothing is in it any more.
+pub(crate) fn remove_if_empty(firewall: &mut Firewall<'_>) -> Result<(), net::firewall::FirewallError> {
+    if firewall.elements()?.is_empty() { firewall.withdraw(super::decide::LINKS) } else { Ok(()) }
+}

@@ -1,0 +1,218 @@
+//! What a run has of networks: a file in the run's directory, written before anything in it is made, so that all of it can
+//! be taken back whoever dies. Pure, but for reading and writing that file.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use net::firewall::{Element, NetworkRules, Peers, Publication};
+use net::link::plan::{self, Endpoint as LinkEndpoint};
+use net::link::{IpvlanMode, LinkChange, LinkKind, LinkStep, Mac, MacvlanMode, NewLink, Route};
+use serde::{Deserialize, Serialize};
+use sys::file::Durability;
+
+use super::{NetworkId, NetworkName};
+use crate::layout::Layout;
+use crate::{ContainerId, ContainerName, Error, records};
+
+/// What a run has of networks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct RunNetwork {
+    pub(crate) endpoints: Vec<Endpoint>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ports: Vec<Publication>,
+    /// Whom it reaches whichever networks they are on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) peers: Vec<Peer>,
+    /// Its monitor answers questions about names.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) answers: bool,
+}
+
+/// A container's place on a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Endpoint {
+    /// The network; a link between the host and this container alone has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) network: Option<NetworkRef>,
+    pub(crate) medium: Medium,
+    /// The link's name inside.
+    pub(crate) name: String,
+    pub(crate) mac: Mac,
+    pub(crate) mtu: u32,
+    pub(crate) addresses: Vec<IpNet>,
+    /// The routers, at most one for each family.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) routers: Vec<IpAddr>,
+    /// Whether the default routes lead here.
+    #[serde(default)]
+    pub(crate) leads_out: bool,
+    /// Names beside the container's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) aliases: Vec<String>,
+}
+
+/// A network, as an endpoint remembers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NetworkRef {
+    pub(crate) id: NetworkId,
+    pub(crate) name: NetworkName,
+}
+
+/// What an endpoint is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Medium {
+    /// A pair of links, of which the host's end is a port of a bridge.
+    Bridge { host: String, bridge: String, hairpin: bool },
+    /// A pair of links, of which the host's end stands alone, with these addresses.
+    Alone { host: String, addresses: Vec<IpNet>, internet: bool },
+    /// A link on a link of the host.
+    Macvlan { parent: String, mode: MacvlanMode },
+    /// The same, with the parent's MAC address.
+    Ipvlan { parent: String, mode: IpvlanMode },
+}
+
+/// Another container that a container reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Peer {
+    pub(crate) id: ContainerId,
+    pub(crate) name: ContainerName,
+    /// Pairs of addresses, ours first.
+    pub(crate) pairs: Vec<Peers>,
+}
+
+impl Endpoint {
+    /// Returns the host's link that belongs to it alone, if it has one.
+    pub(crate) fn host_link(&self) -> Option<&str> {
+        match &self.medium {
+            Medium::Bridge { host, .. } | Medium::Alone { host, .. } => Some(host),
+            Medium::Macvlan { .. } | Medium::Ipvlan { .. } => None,
+        }
+    }
+
+    /// Returns its address of a family.
+    pub(crate) fn address(&self, ipv6: bool) -> Option<IpAddr> {
+        self.addresses.iter().map(IpNet::addr).find(|address| address.is_ipv6() == ipv6)
+    }
+
+    /// Returns the host's addresses on the other side of it: none where the host is not the router.
+    pub(crate) fn host_addresses(&self) -> Vec<IpAddr> {
+        match &self.medium {
+            Medium::Bridge { .. } => self.routers.clone(),
+            Medium::Alone { addresses, .. } => addresses.iter().map(IpNet::addr).collect(),
+            Medium::Macvlan { .. } | Medium::Ipvlan { .. } => Vec::new(),
+        }
+    }
+
+    /// Tells whether ports can be published on it.
+    pub(crate) fn can_publish(&self) -> bool {
+        self.leads_out && !matches!(self.medium, Medium::Macvlan { .. } | Medium::Ipvlan { .. })
+            || matches!(self.medium, Medium::Alone { .. })
+    }
+
+    /// Returns the steps that make it in the namespace that has the file `namespace`.
+    pub(crate) fn steps(&self, namespace: &std::path::Path) -> Vec<LinkStep> {
+        match &self.medium {
+            Medium::Bridge { host, bridge, hairpin } => {
+                plan::plan_endpoint(&self.pair(host, Some(bridge.clone()), *hairpin), namespace)
+            }
+            Medium::Alone { host, addresses, .. } => {
+                let mut steps = plan::plan_endpoint(&self.pair(host, None, false), namespace);
+                let own = |address: &IpNet| LinkStep::host(LinkChange::AddAddress(host.clone(), *address));
+                let at = 1.min(steps.len());
+                steps.splice(at..at, addresses.iter().map(own));
+                steps
+            }
+            Medium::Macvlan { parent, mode } => self.on_parent(LinkKind::Macvlan(parent.clone(), *mode), namespace),
+            Medium::Ipvlan { parent, mode } => self.on_parent(LinkKind::Ipvlan(parent.clone(), *mode), namespace),
+        }
+    }
+
+    fn pair(&self, host: &str, bridge: Option<String>, hairpin: bool) -> LinkEndpoint {
+        LinkEndpoint {
+            host_name: host.to_owned(),
+            bridge,
+            hairpin,
+            name: self.name.clone(),
+            mac: self.mac,
+            mtu: Some(self.mtu),
+            addresses: self.addresses.clone(),
+            gateways: if self.leads_out { self.routers.clone() } else { Vec::new() },
+        }
+    }
+
+    fn on_parent(&self, kind: LinkKind, namespace: &std::path::Path) -> Vec<LinkStep> {
+        // The parent of an ipvlan lends its MAC address.
+        let mac = matches!(kind, LinkKind::Macvlan(..)).then_some(self.mac);
+        let link = NewLink {
+            into: Some(namespace.to_owned()),
+            mac,
+            mtu: Some(self.mtu),
+            ..NewLink::new(&self.name, kind)
+        };
+        let name = || self.name.clone();
+        let addresses = self.addresses.iter().map(|address| LinkChange::AddAddress(name(), *address));
+        let up = [LinkChange::Up("lo".into()), LinkChange::Up(name())];
+        let routers = self.routers.iter().filter(|_| self.leads_out);
+        let routes = routers
+            .map(|router| LinkChange::AddRoute(Route { link: Some(name()), ..Route::default_via(*router) }));
+        let inside = addresses.chain(up).chain(routes).map(|change| LinkStep::inside(namespace, change));
+        std::iter::once(LinkStep::host(LinkChange::Make(link))).chain(inside).collect()
+    }
+
+    /// Returns the rules of a link that stands alone.
+    pub(crate) fn rules(&self) -> Option<NetworkRules> {
+        let Medium::Alone { host, addresses, internet } = &self.medium else { return None };
+        Some(NetworkRules {
+            link: host.clone(),
+            subnets: addresses.iter().map(IpNet::trunc).collect(),
+            together: false,
+            open: *internet,
+            masquerade: *internet,
+        })
+    }
+
+}
+
+impl RunNetwork {
+    /// Reads what a run has; `None` when it has nothing.
+    pub(crate) fn read(layout: &Layout, id: &ContainerId) -> Result<Option<Self>, Error> {
+        records::read(&layout.run_network(id))
+    }
+
+    /// Writes it down.
+    pub(crate) fn write(&self, layout: &Layout, id: &ContainerId) -> Result<(), Error> {
+        records::write(&layout.run_network(id), self, Durability::Cached)
+    }
+
+    /// Returns the elements of the firewall that belong to the run alone.
+    pub(crate) fn elements(&self) -> Vec<Element> {
+        let rules = self.endpoints.iter().filter_map(Endpoint::rules).flat_map(|rules| rules.elements());
+        let ports = self.ports.iter().flat_map(Publication::elements);
+        let peers = self.peers.iter().flat_map(|peer| &peer.pairs).flat_map(Peers::elements);
+        rules.chain(ports).chain(peers).collect()
+    }
+
+    /// Returns the endpoint on which ports are published.
+    pub(crate) fn publishing(&self) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.can_publish())
+    }
+
+    /// Returns the endpoint on a network.
+    pub(crate) fn on(&self, id: &NetworkId) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.network.as_ref().is_some_and(|network| network.id == *id))
+    }
+
+    /// Returns the first name for a link that none of the endpoints has.
+    pub(crate) fn free_name(&self) -> String {
+        let is_taken = |name: &String| self.endpoints.iter().any(|endpoint| endpoint.name == *name);
+        let mut names = (0..).map(|number| format!("eth{number}"));
+        names.find(|name| !is_taken(name)).unwrap_or_default()
+    }
+
+    /// Returns all addresses.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.endpoints.iter().flat_map(|endpoint| endpoint.addresses.iter().map(IpNet::addr))
+    }
+}
