@@ -1,6 +1,6 @@
 //! The other side of a monitor's socket: attaching, waiting, following, sending signals.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use sys::Errno;
@@ -9,8 +9,8 @@ use sys::signal::SignalFd;
 use crate::error::{Chain, Doing};
 use crate::layout::{Layout, SOCKET};
 use crate::ledger::{self, Owner};
-use crate::wire::{FRAME, ToClient, ToMonitor, VERSION, Wishes};
-use crate::{AttachOptions, ContainerId, Error};
+use crate::wire::{FRAME, SOCKETS, ToClient, ToMonitor, VERSION, Wishes};
+use crate::{AttachOptions, Container, ContainerId, Error};
 
 /// A connection to the monitor of a running container.
 #[derive(Debug)]
@@ -97,6 +97,42 @@ fn try_connect(layout: &Layout, id: &ContainerId, wishes: Wishes) -> Result<Atte
         Err(error) if !matches!(error.errno(), Errno::PIPE | Errno::CONNRESET) => Err(error).doing(doing),
         _ => Ok(Attempt::Hung),
     }
+}
+
+/// Hands sockets to a container's monitor with a frame, and waits until it has done what that says.
+pub(crate) fn hand_over(
+    layout: &Layout,
+    container: &Container,
+    frame: ToMonitor<'_>,
+    sockets: &[BorrowedFd<'_>],
+) -> Result<(), Error> {
+    let doing = || format!("speak with the monitor of container {}", container.name);
+    let not_running = || Error::NotRunning(container.name.to_string());
+    let connection = connect_to_owner(layout, &container.id, Wishes::default())?.ok_or_else(not_running)?;
+    if connection.version < SOCKETS {
+        return Err(Error::OldMonitor(container.name.to_string()));
+    }
+    let mut bytes = Vec::new();
+    frame.encode(&mut bytes);
+    // A message carries a few descriptors at most.
+    let mut parts: Vec<_> = sockets.chunks(8).collect();
+    if parts.is_empty() {
+        parts.push(&[]);
+    }
+    for part in parts {
+        sys::socket::send(&connection.socket, &bytes, part).doing(doing)?;
+        let mut answer = [0; FRAME];
+        loop {
+            let (length, _) = sys::socket::receive(&connection.socket, &mut answer).doing(doing)?;
+            match ToClient::decode(&answer[..length]) {
+                Some(ToClient::Done) => break,
+                // It has just ended, and took all it had with it.
+                _ if length == 0 => return Err(not_running()),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Asks a container's monitor to tell when the log has grown; `None` when it does not run.

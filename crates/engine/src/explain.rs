@@ -45,7 +45,8 @@ impl Engine {
         let other = self.network_of(&container)?;
         let (sharer, network) = other.map_or((None, None), |(other, pid)| (Some(other), Some(pid)));
         let name = hostname(&container, sharer.as_ref());
-        let seen = files::plan(self.layout(), &container, &name, sharer.as_ref());
+        let names = files::Names { hostname: &name, network: None, sharer: sharer.as_ref() };
+        let seen = files::plan(self.layout(), &container, &names);
         let mut preparation = vec![self.scratch_step(&container)];
         preparation.extend(self.volume_steps(&container));
         preparation.extend(seen.iter().filter_map(files::Planned::step));

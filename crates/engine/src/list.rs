@@ -236,6 +236,7 @@ fn dead(layout: &Layout, id: ContainerId, damage: &Error) -> Summary {
         args: Vec::new(),
         created: Timestamp::UNIX_EPOCH,
         labels: BTreeMap::new(),
+        ports: Vec::new(),
         state: State { status: Status::Dead, error: damage.to_string(), ..State::default() },
         id,
     }

@@ -52,9 +52,14 @@ fn bind(at: SocketAddr, kind: Kind, again: bool) -> Result<(OwnedFd, SocketAddr)
         rustix::net::sockopt::set_socket_reuseaddr(&socket, true).call(|| "setsockopt(SO_REUSEADDR, 1)")?;
     }
     rustix::net::bind(&socket, &at).call(|| format!("bind({at})"))?;
-    let bound = rustix::net::getsockname(&socket).call(|| "getsockname()")?;
-    let bound = SocketAddr::try_from(bound).map_err(|_| Error::new("getsockname()", Errno::AFNOSUPPORT))?;
+    let bound = address(&socket)?;
     Ok((socket, bound))
+}
+
+/// Returns the address that a socket is bound to.
+pub fn address(socket: impl AsFd) -> Result<SocketAddr> {
+    let bound = rustix::net::getsockname(socket.as_fd()).call(|| "getsockname()")?;
+    SocketAddr::try_from(bound).map_err(|_| Error::new("getsockname()", Errno::AFNOSUPPORT))
 }
 
 /// Returns the index of a link of the caller's network namespace; `None` when there is no such link.

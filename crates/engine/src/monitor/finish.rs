@@ -25,6 +25,7 @@ impl Monitor {
         self.end_probe();
         self.drain();
         let (oom_killed, cleared) = self.clear_cgroup();
+        let cleared = self.leave_networks() && cleared;
         let exit = self.exit(code(status), oom_killed);
         match self.next_start(&exit).filter(|_| cleared) {
             None => self.close(&exit, cleared),

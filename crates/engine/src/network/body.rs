@@ -195,7 +195,7 @@ pub(crate) fn settle(engine: &Engine, firewall: &mut Firewall<'_>) -> Result<(),
 }
 
 /// Returns the elements of all networks and runs.
-fn wanted(engine: &Engine) -> Result<Vec<Element>, Error> {
+pub(super) fn wanted(engine: &Engine) -> Result<Vec<Element>, Error> {
     let layout = engine.layout();
     let mut wanted = Vec::new();
     for network in records::all(layout)? {
@@ -206,7 +206,7 @@ fn wanted(engine: &Engine) -> Result<Vec<Element>, Error> {
     for id in ledger::runs(layout)? {
         // What is damaged is told when its container is looked at.
         if let Ok(Some(run)) = RunNetwork::read(layout, &id) {
-            wanted.extend(run.elements(engine));
+            wanted.extend(run.elements());
         }
     }
     wanted.sort();
@@ -244,6 +244,16 @@ pub(crate) fn forward(engine: &Engine, ipv6: bool, host: &net::link::Network) ->
         }
     }
     switch_on(engine, "net/ipv6/conf/all/forwarding", "1", "IPv6 forwarding")
+}
+
+/// The same, for what is on no network of its own; the host is looked at when there is something to do.
+pub(crate) fn forward_if_off(engine: &Engine, ipv6: bool) -> Result<(), Error> {
+    let is_on = |key: &str| read(key).as_deref() == Some("1");
+    if is_on("net/ipv4/ip_forward") && (!ipv6 || is_on("net/ipv6/conf/all/forwarding")) {
+        return Ok(());
+    }
+    let host = net::link::Network::read(None).doing(|| "look at the host's network")?;
+    forward(engine, ipv6, &host)
 }
 
 fn switch_on(engine: &Engine, key: &str, value: &str, what: &str) -> Result<(), Error> {

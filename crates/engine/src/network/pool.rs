@@ -113,7 +113,7 @@ fn size(subnet: &IpNet) -> u128 {
     1_u128.checked_shl(bits).unwrap_or(u128::MAX)
 }
 
-fn nth(subnet: &IpNet, at: u128) -> Option<IpAddr> {
+pub(crate) fn nth(subnet: &IpNet, at: u128) -> Option<IpAddr> {
     if at >= size(subnet) {
         return None;
     }

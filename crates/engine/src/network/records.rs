@@ -103,6 +103,11 @@ impl NetworkLock {
         records::read(&self.directory.join(BODY)).ok().flatten()
     }
 
+    /// Tells whether a network has a body, without waiting for whoever changes it.
+    pub(crate) fn has_body(layout: &Layout, id: &NetworkId) -> bool {
+        layout.network_state(id).join(BODY).exists()
+    }
+
     pub(crate) fn write_body(&self, body: &Body) -> Result<(), Error> {
         records::write(&self.directory.join(BODY), body, Durability::Cached)
     }

@@ -66,7 +66,14 @@ pub(crate) enum Medium {
     /// A pair of links, of which the host's end is a port of a bridge.
     Bridge { host: String, bridge: String, hairpin: bool },
     /// A pair of links, of which the host's end stands alone, with these addresses.
-    Alone { host: String, addresses: Vec<IpNet>, internet: bool },
+    Alone {
+        host: String,
+        addresses: Vec<IpNet>,
+        internet: bool,
+        /// The one link by which it goes outside, where the configuration names one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        way: Option<String>,
+    },
     /// A link on a link of the host.
     Macvlan { parent: String, mode: MacvlanMode },
     /// The same, with the parent's MAC address.
@@ -161,18 +168,26 @@ impl Endpoint {
         std::iter::once(LinkStep::host(LinkChange::Make(link))).chain(inside).collect()
     }
 
-    /// Returns the rules of a link that stands alone.
-    pub(crate) fn rules(&self) -> Option<NetworkRules> {
-        let Medium::Alone { host, addresses, internet } = &self.medium else { return None };
-        Some(NetworkRules {
+    /// Returns the elements of a link that stands alone.
+    fn own_elements(&self) -> Vec<Element> {
+        let Medium::Alone { host, addresses, internet, way } = &self.medium else { return Vec::new() };
+        let rules = NetworkRules {
             link: host.clone(),
             subnets: addresses.iter().map(IpNet::trunc).collect(),
             together: false,
             open: *internet,
             masquerade: *internet,
-        })
+        };
+        match way {
+            Some(way) if *internet => rules.elements_by(way),
+            _ => rules.elements(),
+        }
     }
 
+    /// Tells whether it leads outside without being on a network.
+    pub(crate) fn is_open_alone(&self) -> bool {
+        matches!(self.medium, Medium::Alone { internet: true, .. })
+    }
 }
 
 impl RunNetwork {
@@ -188,7 +203,7 @@ impl RunNetwork {
 
     /// Returns the elements of the firewall that belong to the run alone.
     pub(crate) fn elements(&self) -> Vec<Element> {
-        let rules = self.endpoints.iter().filter_map(Endpoint::rules).flat_map(|rules| rules.elements());
+        let rules = self.endpoints.iter().flat_map(Endpoint::own_elements);
         let ports = self.ports.iter().flat_map(Publication::elements);
         let peers = self.peers.iter().flat_map(|peer| &peer.pairs).flat_map(Peers::elements);
         rules.chain(ports).chain(peers).collect()

@@ -100,12 +100,12 @@ pub(super) fn plan_sysctls(request: &CreateRequest) -> Result<HashMap<String, St
     let own = |name: &str| {
         IPC.contains(&name)
             || name.starts_with("fs.mqueue.")
-            || (name.starts_with("net.") && request.network == NetworkMode::None)
+            || (name.starts_with("net.") && request.network.is_own())
     };
     match request.sysctls.keys().find(|name| !own(name)) {
         Some(name) => Err(SpecError::Sysctl(name.clone())),
         None => {
-            let defaults = NETWORK_DEFAULTS.iter().filter(|_| request.network == NetworkMode::None);
+            let defaults = NETWORK_DEFAULTS.iter().filter(|_| request.network.is_own());
             let defaults = defaults.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
             Ok(defaults.chain(request.sysctls.clone()).collect())
         }

@@ -1,0 +1,453 @@
+//! Networks change under a container, running or not: connect and disconnect, ports, links of its own, peers.
+//!
+//! What a container asks for is written down first or last, whichever leaves less behind when the command dies in between;
+//! what it has is written down before it is made, as at a start.
+
+use std::fs::File;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+
+use ipnet::IpNet;
+use net::firewall::{FirewallStep, Peers, Publication, Transport};
+use net::link::{LinkChange, LinkStep, Links, Route};
+use sys::file::Durability;
+
+use super::acquire::{choose_way_out, wishes};
+use super::run::{Endpoint, Medium, Peer, RunNetwork};
+use super::up::Namespace;
+use super::wish::{Attachment, OwnLink, PortRequest, Wishes};
+use super::{NetworkError, body, ports, release};
+use crate::error::Doing;
+use crate::ledger::{self, Owner};
+use crate::{Container, Engine, Error, NetworkMode, client, files, records};
+
+/// A container whose networks are about to change, and the right to change them.
+struct Changing<'a> {
+    engine: &'a Engine,
+    container: &'a Container,
+    wishes: Wishes,
+    running: Option<Running>,
+    _lock: Option<File>,
+}
+
+/// What a running container has.
+struct Running {
+    run: RunNetwork,
+    namespace: Namespace,
+}
+
+impl Engine {
+    /// Puts a container on a network, at once if it runs, and at every start.
+    pub fn connect(&self, container: &Container, attachment: &Attachment) -> Result<(), Error> {
+        self.settle(container)?;
+        let mut changing = Changing::begin(self, container)?;
+        let network = self.network_for(&attachment.network)?;
+        let is_meant = |one: &Attachment| self.network_for(&one.network).is_ok_and(|found| found.id == network.id);
+        if changing.wishes.networks.iter().any(is_meant) {
+            let (container, network) = (container.name.to_string(), network.name.to_string());
+            return Err(NetworkError::Connected { container, network }.into());
+        }
+        if let Some(mut running) = changing.running.take() {
+            let endpoint = self.lease(container, attachment, &running.run)?;
+            let name = endpoint.name.clone();
+            running.run.endpoints.push(endpoint);
+            let made = changing.make_last(&mut running);
+            if made.is_err() {
+                changing.take_off(&mut running, &name)?;
+                return made;
+            }
+            changing.running = Some(running);
+        }
+        let attachment = Attachment { network: network.name.to_string(), ..attachment.clone() };
+        changing.wishes.networks.push(attachment);
+        changing.write_wishes()
+    }
+
+    /// Takes a container off a network.
+    pub fn disconnect(&self, container: &Container, asked: &str) -> Result<(), Error> {
+        self.settle(container)?;
+        let mut changing = Changing::begin(self, container)?;
+        let found = self.network_for(asked);
+        let is_meant = |one: &Attachment| match &found {
+            Ok(network) => self.network_for(&one.network).is_ok_and(|other| other.id == network.id),
+            Err(_) => one.network == asked,
+        };
+        if !changing.wishes.networks.iter().any(is_meant) {
+            let network = found?.name.to_string();
+            return Err(NetworkError::NotConnected { container: container.name.to_string(), network }.into());
+        }
+        changing.wishes.networks.retain(|one| !is_meant(one));
+        changing.write_wishes()?;
+        if let (Some(mut running), Ok(network)) = (changing.running.take(), &found)
+            && let Some(name) = running.run.on(&network.id).map(|endpoint| endpoint.name.clone())
+        {
+            changing.take_off(&mut running, &name)?;
+        }
+        Ok(())
+    }
+
+    /// Publishes ports of a container, and others no more.
+    pub fn change_ports(&self, container: &Container, add: &[PortRequest], remove: &[PortRequest]) -> Result<(), Error> {
+        self.settle(container)?;
+        let mut changing = Changing::begin(self, container)?;
+        changing.withdraw_ports(remove)?;
+        changing.publish(add)?;
+        changing.write_wishes()
+    }
+
+    /// Gives a container a link to the host, with a way outside where that is asked for, and publishes ports on it: the
+    /// founding documents' `addnetwork`. A container that has a way outside needs no other one.
+    pub fn add_network(&self, container: &Container, internet: bool, expose: &[PortRequest]) -> Result<(), Error> {
+        self.settle(container)?;
+        let mut changing = Changing::begin(self, container)?;
+        let has_way = |run: &RunNetwork| run.endpoints.iter().any(|endpoint| endpoint.leads_out);
+        let is_served = changing.running.as_ref().is_some_and(|running| has_way(&running.run));
+        match changing.wishes.own {
+            None if !is_served => changing.give_own(OwnLink { internet })?,
+            Some(OwnLink { internet: false }) if internet && !is_served => changing.open_own()?,
+            _ => {}
+        }
+        changing.publish(expose)?;
+        changing.write_wishes()
+    }
+
+    /// Lets two containers reach each other, and nobody else.
+    pub fn make_peers(&self, one: &Container, other: &Container) -> Result<(), Error> {
+        if one.id == other.id {
+            return Err(NetworkError::Option(format!("{} cannot be its own peer", one.name)).into());
+        }
+        self.settle(one)?;
+        self.settle(other)?;
+        // Two commands that name the same two must not wait for each other.
+        let (first, second) = if one.id < other.id { (one, other) } else { (other, one) };
+        let mut first = Changing::begin(self, first)?;
+        let mut second = Changing::begin(self, second)?;
+        for changing in [&mut first, &mut second] {
+            let has_link = changing.running.as_ref().is_none_or(|running| !running.run.endpoints.is_empty());
+            if changing.wishes.own.is_none() && !has_link {
+                changing.give_own(OwnLink::default())?;
+            }
+        }
+        if let (Some(here), Some(there)) = (&mut first.running, &mut second.running) {
+            join(self, (first.container, here), (second.container, there))?;
+        }
+        for (changing, other) in [(&mut first, &second.container.id), (&mut second, &first.container.id)] {
+            if !changing.wishes.peers.contains(other) {
+                changing.wishes.peers.push(other.clone());
+            }
+            changing.write_wishes()?;
+        }
+        Ok(())
+    }
+
+    /// Joins a container that has just been started with those of its peers that run.
+    pub(crate) fn join_peers(&self, container: &Container, run: &mut RunNetwork, pid: u32) -> Result<(), Error> {
+        let peers = wishes(self.layout(), container)?.peers;
+        for id in peers {
+            let Ok(Some(other)) = records::container(self.layout(), &id) else { continue };
+            let Some(mut there) = Running::find(self, &other)? else { continue };
+            let mut here = Running { run: run.clone(), namespace: Namespace::of(pid)? };
+            join(self, (container, &mut here), (&other, &mut there))?;
+            *run = here.run;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Changing<'a> {
+    fn begin(engine: &'a Engine, container: &'a Container) -> Result<Self, Error> {
+        let shares = |what| Err(NetworkError::Shares(container.name.to_string(), what).into());
+        match container.request.network {
+            NetworkMode::Host => return shares("the host's network"),
+            NetworkMode::Container(_) => return shares("another container's network"),
+            NetworkMode::None | NetworkMode::Networks => {}
+        }
+        let lock = release::lock_wishes(engine.layout(), &container.id)?;
+        let wishes = wishes(engine.layout(), container)?;
+        let running = Running::find(engine, container)?;
+        Ok(Self { engine, container, wishes, running, _lock: lock })
+    }
+
+    fn write_wishes(&self) -> Result<(), Error> {
+        let path = self.engine.layout().network_wishes(&self.container.id);
+        records::write(&path, &self.wishes, Durability::Synced)
+    }
+
+    /// Makes the endpoint that was leased last.
+    fn make_last(&self, running: &mut Running) -> Result<(), Error> {
+        choose_way_out(&mut running.run);
+        running.write(self)?;
+        let Some(endpoint) = running.run.endpoints.last() else { return Ok(()) };
+        self.engine.make_endpoint(endpoint, &running.namespace)?;
+        self.engine.open_ways(&running.run)?;
+        running.tell(self)
+    }
+
+    /// Takes an endpoint away, with what depends on it.
+    fn take_off(&self, running: &mut Running, name: &str) -> Result<(), Error> {
+        let Some(at) = running.run.endpoints.iter().position(|endpoint| endpoint.name == name) else { return Ok(()) };
+        let doing = || "take the container off a network";
+        let before = running.run.elements();
+        let gone = running.run.endpoints.remove(at);
+        let led_out = gone.leads_out;
+        choose_way_out(&mut running.run);
+        let is_gone = |address: IpAddr| gone.addresses.iter().any(|own| own.addr() == address);
+        let next = running.run.publishing().cloned();
+        let moved = |port: Publication| move_port(port, next.as_ref());
+        let old = std::mem::take(&mut running.run.ports);
+        running.run.ports = old
+            .iter()
+            .cloned()
+            .filter_map(|port| if is_gone(port.to.ip()) { moved(port) } else { Some(port) })
+            .collect();
+        for peer in &mut running.run.peers {
+            peer.pairs.retain(|pair| !is_gone(pair.0));
+        }
+        running.run.peers.retain(|peer| !peer.pairs.is_empty());
+        let after = running.run.elements();
+        let remove: Vec<_> = before.iter().filter(|element| !after.contains(element)).cloned().collect();
+        let add: Vec<_> = after.into_iter().filter(|element| !before.contains(element)).collect();
+        if !(remove.is_empty() && add.is_empty()) {
+            let what = "close what led to a container".to_owned();
+            let mut firewall = body::open_firewall(self.engine)?;
+            firewall.apply(&FirewallStep::Change { what, remove, add }).doing(doing)?;
+            release::forget_flows(&RunNetwork { ports: old.clone(), ..RunNetwork::default() });
+        }
+        let freed: Vec<_> = old.into_iter().filter(|port| !running.run.ports.iter().any(|left| left.port == port.port && left.address == port.address && left.transport == port.transport)).collect();
+        free_ports(self.engine, self.container, &freed)?;
+        remove_links(self.engine, &gone, &running.namespace)?;
+        if let Some(network) = &gone.network {
+            release::give_back(self.engine.layout(), &network.id, &self.container.id)?;
+        }
+        if led_out && let Some(next) = running.run.endpoints.iter().find(|endpoint| endpoint.leads_out) {
+            add_default_routes(self.engine, next, &running.namespace)?;
+        }
+        running.write(self)?;
+        running.tell(self)
+    }
+
+    /// Publishes ports at once, if the container runs, and writes them down among what it asks for.
+    fn publish(&mut self, requests: &[PortRequest]) -> Result<(), Error> {
+        let new: Vec<_> = requests.iter().filter(|request| !self.wishes.ports.contains(request)).cloned().collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        if let Some(mut running) = self.running.take() {
+            let publish_on = self.engine.publish_on(&running.run)?;
+            let others =
+                |at: SocketAddr, transport: Transport| self.engine.publisher(self.container, at, transport);
+            let held = ports::take(&new, &running.run, publish_on, &others)?;
+            running.run.ports.extend(held.publications);
+            running.write(self)?;
+            hand_over(self.engine, self.container, &held.sockets)?;
+            self.engine.open_ways(&running.run)?;
+            self.running = Some(running);
+        }
+        self.wishes.ports.extend(new);
+        Ok(())
+    }
+
+    /// Publishes ports no more.
+    fn withdraw_ports(&mut self, requests: &[PortRequest]) -> Result<(), Error> {
+        for request in requests {
+            let names = |one: &PortRequest| {
+                one.container == request.container
+                    && one.transport == request.transport
+                    && (request.host.is_none() || one.host == request.host)
+                    && (request.address.is_none() || one.address == request.address)
+            };
+            if !self.wishes.ports.iter().any(names) {
+                let container = self.container.name.to_string();
+                return Err(NetworkError::NotPublished { container, port: request.to_string() }.into());
+            }
+            self.wishes.ports.retain(|one| !names(one));
+            let Some(mut running) = self.running.take() else { continue };
+            let is_meant = |port: &Publication| {
+                port.to.port() == request.container
+                    && port.transport == request.transport
+                    && request.host.is_none_or(|(first, last)| (first..=last).contains(&port.port))
+                    && request.address.is_none_or(|address| address == port.address)
+            };
+            let (gone, left): (Vec<_>, Vec<_>) = std::mem::take(&mut running.run.ports).into_iter().partition(is_meant);
+            let elements: Vec<_> = gone.iter().flat_map(Publication::elements).collect();
+            if !elements.is_empty() {
+                let doing = || "withdraw a port";
+                let mut firewall = body::open_firewall(self.engine)?;
+                firewall.apply(&FirewallStep::remove("withdraw a port", elements)).doing(doing)?;
+            }
+            release::forget_flows(&RunNetwork { ports: gone.clone(), ..RunNetwork::default() });
+            free_ports(self.engine, self.container, &gone)?;
+            running.run.ports = left;
+            running.write(self)?;
+            self.running = Some(running);
+        }
+        Ok(())
+    }
+
+    /// Gives the container a link to the host.
+    fn give_own(&mut self, own: OwnLink) -> Result<(), Error> {
+        if let Some(mut running) = self.running.take() {
+            self.engine.lease_own(self.container, own, &mut running.run)?;
+            let made = self.make_last(&mut running);
+            if made.is_err() {
+                let name = running.run.endpoints.last().map(|endpoint| endpoint.name.clone()).unwrap_or_default();
+                self.take_off(&mut running, &name)?;
+                return made;
+            }
+            self.running = Some(running);
+        }
+        self.wishes.own = Some(own);
+        Ok(())
+    }
+
+    /// Lets the container's own link lead outside.
+    fn open_own(&mut self) -> Result<(), Error> {
+        if let Some(mut running) = self.running.take() {
+            let before = running.run.elements();
+            for endpoint in &mut running.run.endpoints {
+                if let Medium::Alone { internet, .. } = &mut endpoint.medium {
+                    *internet = true;
+                }
+            }
+            choose_way_out(&mut running.run);
+            running.write(self)?;
+            let after = running.run.elements();
+            let remove = before.iter().filter(|element| !after.contains(element)).cloned().collect();
+            let add = after.iter().filter(|element| !before.contains(element)).cloned().collect();
+            let mut firewall = body::open_firewall(self.engine)?;
+            let what = "let a container reach the outside".to_owned();
+            firewall.apply(&FirewallStep::Change { what, remove, add }).doing(|| "let a container reach the outside")?;
+            self.engine.open_ways(&running.run)?;
+            if let Some(endpoint) = running.run.endpoints.iter().find(|endpoint| endpoint.leads_out) {
+                add_default_routes(self.engine, endpoint, &running.namespace)?;
+            }
+            running.tell(self)?;
+            self.running = Some(running);
+        }
+        self.wishes.own = Some(OwnLink { internet: true });
+        Ok(())
+    }
+}
+
+impl Running {
+    /// Finds what a container has; `None` when it does not run.
+    fn find(engine: &Engine, container: &Container) -> Result<Option<Self>, Error> {
+        let layout = engine.layout();
+        if ledger::owner(layout, &container.id)? != Owner::Living {
+            return Ok(None);
+        }
+        let Some(pid) = engine.state(container)?.pid.and_then(|pid| u32::try_from(pid).ok()) else { return Ok(None) };
+        // A process that has just ended has no namespace any more.
+        let Ok(namespace) = Namespace::of(pid) else { return Ok(None) };
+        let run = RunNetwork::read(layout, &container.id)?.unwrap_or_default();
+        Ok(Some(Self { run, namespace }))
+    }
+
+    fn write(&self, changing: &Changing<'_>) -> Result<(), Error> {
+        let (layout, id) = (changing.engine.layout(), &changing.container.id);
+        self.run.write(layout, id)?;
+        super::note_ports(layout, id, &self.run)
+    }
+
+    /// Lets the container know of its names, its addresses and its resolver.
+    fn tell(&mut self, changing: &Changing<'_>) -> Result<(), Error> {
+        let Changing { engine, container, .. } = changing;
+        if !self.run.answers && !self.run.endpoints.is_empty() {
+            let (datagrams, listener) = engine.open_resolver(&self.namespace)?;
+            self.run.answers = true;
+            files::write_names(engine, container, &self.run)?;
+            hand_over_resolver(engine, container, [datagrams.as_fd(), listener.as_fd()])?;
+            self.run.write(engine.layout(), &container.id)?;
+        }
+        files::rewrite(engine, container, &self.run)
+    }
+}
+
+/// Lets two running containers reach each other.
+fn join(engine: &Engine, one: (&Container, &mut Running), other: (&Container, &mut Running)) -> Result<(), Error> {
+    let ((one, here), (other, there)) = (one, other);
+    let reachable = |run: &RunNetwork| run.endpoints.iter().find(|endpoint| endpoint.host_link().is_some()).cloned();
+    let (Some(ours), Some(theirs)) = (reachable(&here.run), reachable(&there.run)) else { return Ok(()) };
+    let pairs = [false, true].into_iter().filter_map(|ipv6| Some(Peers(ours.address(ipv6)?, theirs.address(ipv6)?)));
+    let pairs: Vec<_> = pairs.collect();
+    here.run.peers.retain(|peer| peer.id != other.id);
+    here.run.peers.push(Peer { id: other.id.clone(), name: other.name.clone(), pairs });
+    here.run.write(engine.layout(), &one.id)?;
+    lead_to(engine, &ours, &theirs, here)?;
+    lead_to(engine, &theirs, &ours, there)?;
+    engine.open_ways(&here.run)
+}
+
+/// Adds routes to another container where no default route leads there.
+fn lead_to(engine: &Engine, from: &Endpoint, to: &Endpoint, running: &Running) -> Result<(), Error> {
+    if running.run.endpoints.iter().any(|endpoint| endpoint.leads_out) {
+        return Ok(());
+    }
+    for router in &from.routers {
+        let Some(address) = to.address(router.is_ipv6()) else { continue };
+        let own_subnet = from.addresses.iter().any(|own| own.contains(&address));
+        if own_subnet {
+            continue;
+        }
+        let to = IpNet::new(address, if address.is_ipv6() { 128 } else { 32 }).doing(|| "lead to a peer")?;
+        let route = Route { to, via: Some(*router), link: Some(from.name.clone()), metric: None };
+        add_route(engine, route, &running.namespace)?;
+    }
+    Ok(())
+}
+
+fn add_default_routes(engine: &Engine, endpoint: &Endpoint, namespace: &Namespace) -> Result<(), Error> {
+    let route = |router: &IpAddr| Route { link: Some(endpoint.name.clone()), ..Route::default_via(*router) };
+    endpoint.routers.iter().map(route).try_for_each(|route| add_route(engine, route, namespace))
+}
+
+/// Adds a route; content when it is there.
+fn add_route(engine: &Engine, route: Route, namespace: &Namespace) -> Result<(), Error> {
+    let step = LinkStep::inside(&namespace.path, LinkChange::AddRoute(route));
+    let mut links = Links::new(engine.recorder()).with_namespace(&namespace.path, namespace.fd.as_fd());
+    match links.apply(&[step]) {
+        Err(error) if error.errno() == sys::Errno::EXIST => Ok(()),
+        applied => applied.doing(|| "give the container a route"),
+    }
+}
+
+fn remove_links(engine: &Engine, gone: &Endpoint, namespace: &Namespace) -> Result<(), Error> {
+    let step = match gone.host_link() {
+        Some(host) => LinkStep::host(LinkChange::Remove(host.to_owned())),
+        None => LinkStep::inside(&namespace.path, LinkChange::Remove(gone.name.clone())),
+    };
+    let mut links = Links::new(engine.recorder()).with_namespace(&namespace.path, namespace.fd.as_fd());
+    links.apply(&[step]).doing(|| "remove a container's link")
+}
+
+/// Lets a port lead to another endpoint; `None` where there is none.
+fn move_port(port: Publication, to: Option<&Endpoint>) -> Option<Publication> {
+    let endpoint = to?;
+    let ipv6 = port.address.is_ipv6();
+    let gateway = endpoint.host_addresses().into_iter().find(|address| address.is_ipv6() == ipv6);
+    Some(Publication { to: SocketAddr::new(endpoint.address(ipv6)?, port.to.port()), gateway, ..port })
+}
+
+/// Gives the container's monitor sockets to keep.
+fn hand_over(engine: &Engine, container: &Container, sockets: &[OwnedFd]) -> Result<(), Error> {
+    let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+    client::hand_over(engine.layout(), container, crate::wire::ToMonitor::Keep, &sockets)
+}
+
+/// Gives the container's monitor the sockets of the container's resolver.
+fn hand_over_resolver(
+    engine: &Engine,
+    container: &Container,
+    sockets: [std::os::fd::BorrowedFd<'_>; 2],
+) -> Result<(), Error> {
+    client::hand_over(engine.layout(), container, crate::wire::ToMonitor::Answer, &sockets)
+}
+
+/// Lets the container's monitor give ports back.
+fn free_ports(engine: &Engine, container: &Container, ports: &[Publication]) -> Result<(), Error> {
+    for port in ports {
+        let at = SocketAddr::new(port.address, port.port).to_string();
+        client::hand_over(engine.layout(), container, crate::wire::ToMonitor::Free(at.as_bytes()), &[])?;
+    }
+    Ok(())
+}

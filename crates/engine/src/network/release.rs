@@ -1,0 +1,111 @@
+//! The end of what a run has of networks: ports, rules, peers, leases. The links go with the namespace, by the kernel's hand.
+
+use net::firewall::{Firewall, FirewallStep, forget};
+use net::link::{LinkChange, LinkStep, Links};
+use trace::Recorder;
+
+use super::NetworkId;
+use super::records::NetworkLock;
+use super::run::RunNetwork;
+use crate::error::Doing;
+use crate::layout::Layout;
+use crate::{ContainerId, Error, ledger, remove};
+
+/// Takes back what a run has of networks, as far as it has anything: the caller owns the run, and its processes are gone.
+///
+/// The order is that of danger: first nobody is led here any more, and then the addresses can be others'.
+pub(crate) fn release(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
+    let recorder = Recorder::silent();
+    if !layout.network_states().exists() && !layout.run_network(id).exists() {
+        return Ok(());
+    }
+    let _lock = lock_wishes(layout, id)?;
+    // A record that is damaged tells nothing: its leases are found by the container's id, in all networks.
+    let run = RunNetwork::read(layout, id).unwrap_or_else(|error| {
+        tracing::warn!(container = id.short(), "what it had of networks is damaged: {error}");
+        None
+    });
+    let known = run.as_ref().map(|run| {
+        run.endpoints.iter().filter_map(|endpoint| Some(endpoint.network.as_ref()?.id.clone())).collect::<Vec<_>>()
+    });
+    if let Some(run) = &run {
+        withdraw(layout, id, run, &recorder)?;
+    }
+    for network in known.map_or_else(|| states(layout), Ok)? {
+        give_back(layout, &network, id)?;
+    }
+    remove::unlink(&layout.run_network(id)).doing(|| "close the networks of a run")
+}
+
+fn withdraw(layout: &Layout, id: &ContainerId, run: &RunNetwork, recorder: &Recorder) -> Result<(), Error> {
+    let doing = || "close the networks of a run";
+    let elements = run.elements();
+    if !elements.is_empty() {
+        let mut firewall = Firewall::open(None, recorder).doing(doing)?;
+        firewall.apply(&FirewallStep::remove("close what led to a container", elements)).doing(doing)?;
+    }
+    forget_flows(run);
+    if layout.shared_network(id).exists() {
+        // Others live in the namespace, and so it would keep the links.
+        let links = run.endpoints.iter().filter_map(|endpoint| endpoint.host_link());
+        let steps: Vec<_> = links.map(|link| LinkStep::host(LinkChange::Remove(link.to_owned()))).collect();
+        Links::new(recorder).apply(&steps).doing(doing)?;
+    }
+    forget_peers(layout, id, recorder)
+}
+
+/// Lets the kernel forget the connections of ports that are published no more: those of UDP would go on for as long as
+/// somebody sends.
+pub(super) fn forget_flows(run: &RunNetwork) {
+    if run.ports.is_empty() {
+        return;
+    }
+    let forgotten = forget(None, |flow| run.ports.iter().any(|port| flow.came_by(port)));
+    if let Err(error) = forgotten {
+        tracing::warn!("connections of ports that are published no more cannot be forgotten: {error}");
+    }
+}
+
+/// Takes a container out of what others have written down of it.
+fn forget_peers(layout: &Layout, id: &ContainerId, recorder: &Recorder) -> Result<(), Error> {
+    let wishes: Option<super::wish::Wishes> = crate::records::read(&layout.network_wishes(id)).unwrap_or_default();
+    for other in wishes.map(|wishes| wishes.peers).unwrap_or_default() {
+        let Some(mut run) = RunNetwork::read(layout, &other).unwrap_or_default() else { continue };
+        let (gone, left): (Vec<_>, Vec<_>) = run.peers.into_iter().partition(|peer| peer.id == *id);
+        run.peers = left;
+        if !gone.is_empty() {
+            let elements = gone.iter().flat_map(|peer| &peer.pairs).flat_map(net::firewall::Peers::elements).collect();
+            let doing = || "part two containers";
+            let mut firewall = Firewall::open(None, recorder).doing(doing)?;
+            firewall.apply(&FirewallStep::remove("part two containers", elements)).doing(doing)?;
+            run.write(layout, &other)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives a container's addresses on a network back.
+pub(super) fn give_back(layout: &Layout, network: &NetworkId, id: &ContainerId) -> Result<(), Error> {
+    let Some(lock) = NetworkLock::take_if_there(layout, network)? else { return Ok(()) };
+    let mut zone = lock.zone()?;
+    if zone.endpoints.remove(id.as_str()).is_some() { lock.write_zone(&zone) } else { Ok(()) }
+}
+
+/// Returns all networks that have a state.
+pub(super) fn states(layout: &Layout) -> Result<Vec<NetworkId>, Error> {
+    ledger::identifiers(&layout.network_states())
+}
+
+/// Takes the right to change what a container asks and has of networks; `None` when the container is just going.
+pub(crate) fn lock_wishes(layout: &Layout, id: &ContainerId) -> Result<Option<std::fs::File>, Error> {
+    let directory = layout.container(id);
+    let doing = || format!("lock the networks of container {}", id.short());
+    match std::fs::File::open(&directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        opened => {
+            let lock = opened.doing(doing)?;
+            lock.lock().doing(doing)?;
+            Ok(Some(lock))
+        }
+    }
+}
