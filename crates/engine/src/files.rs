@@ -114,7 +114,8 @@ pub(crate) fn plan(layout: &Layout, container: &Container, names: &Names<'_>) ->
         // The host's network comes with the host's names.
         (NetworkMode::Host, _) => {
             let of_host = std::fs::read_to_string("/etc/hosts").unwrap_or_else(|_| hosts(names.hostname, &[]));
-            let added = added_hosts(container, &RunNetwork::default());
+            let none = RunNetwork::default();
+            let added = added_hosts(container, &none);
             let added: String = added.map(|(name, address)| format!("{address}\t{name}\n")).collect();
             files.push(planned(hosts_file, of_host + &added));
             let own = (!wishes.servers.is_empty()).then(|| {

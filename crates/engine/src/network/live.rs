@@ -131,9 +131,10 @@ impl Engine {
         if let (Some(here), Some(there)) = (&mut first.running, &mut second.running) {
             join(self, (first.container, here), (second.container, there))?;
         }
-        for (changing, other) in [(&mut first, &second.container.id), (&mut second, &first.container.id)] {
-            if !changing.wishes.peers.contains(other) {
-                changing.wishes.peers.push(other.clone());
+        let ids = [second.container.id.clone(), first.container.id.clone()];
+        for (changing, other) in [&mut first, &mut second].into_iter().zip(ids) {
+            if !changing.wishes.peers.contains(&other) {
+                changing.wishes.peers.push(other);
             }
             changing.write_wishes()?;
         }
