@@ -48,7 +48,17 @@ impl Engine {
             return Err(NetworkError::Connected { container, network }.into());
         }
         if let Some(mut running) = changing.running.take() {
-            let endpoint = self.lease(container, attachment, &running.run)?;
+            running.run.leasing = true;
+            running.write(&changing)?;
+            let leased = self.lease(container, attachment, &running.run);
+            running.run.leasing = false;
+            let endpoint = match leased {
+                Ok(endpoint) => endpoint,
+                Err(error) => {
+                    running.write(&changing)?;
+                    return Err(error);
+                }
+            };
             let name = endpoint.name.clone();
             running.run.endpoints.push(endpoint);
             let made = changing.make_last(&mut running);
