@@ -308,3 +308,23 @@ fn a_client_that_goes_on_sending_follows_a_port_that_moves() {
     assert_eq!(forget(None, |flow| flow.is_of("10.89.0.3".parse().unwrap())).unwrap(), 1);
     assert_eq!(forget(None, |flow| flow.came_by(&publication)).unwrap(), 0);
 }
+
+#[test]
+fn a_port_of_loopback_is_closed_to_a_neighbour_who_sends_to_the_loopback_address() {
+    let mut world = World::new();
+    let one = attach(0, 2);
+    let server = Server::start(&one, 80);
+    world.add(publish("127.0.0.1", 8080, "10.89.0.2:80", 0));
+    world.add(publish("0.0.0.0", 8081, "10.89.0.2:80", 0));
+    assert_eq!(heard(&server, &world.host, "127.0.0.1:8080"), "10.89.0.1");
+    // A neighbour may put any address on the wire: here it takes its own loopback network for one behind the host.
+    world.router.shell(
+        "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet
+         ip address del 127.0.0.1/8 dev lo
+         ip route add 127.0.0.0/8 via 192.0.2.2 dev down src 192.0.2.1",
+    );
+    assert_eq!(heard(&server, &world.router, "192.0.2.2:8081"), "192.0.2.1");
+    assert!(!reaches(&world.router, "127.0.0.1:8080"));
+    assert!(!reaches(&world.router, "127.0.0.1:8081"));
+    assert!(!reaches(&world.router, "127.9.9.9:8081"));
+}
