@@ -12,6 +12,7 @@ mod body;
 mod decide;
 mod error;
 mod holder;
+mod imagine;
 mod live;
 mod noun;
 mod pool;
@@ -35,6 +36,7 @@ pub type NetworkName = ContainerName;
 
 pub(crate) use acquire::{Acquired, wishes};
 pub(crate) use body::put_back;
+pub(crate) use imagine::ImaginedNetwork;
 pub(crate) use release::release;
 pub(crate) use run::RunNetwork;
 pub(crate) use up::{RESOLVER, Resolver};

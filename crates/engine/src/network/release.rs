@@ -6,7 +6,7 @@ use trace::Recorder;
 
 use super::NetworkId;
 use super::records::NetworkLock;
-use super::run::RunNetwork;
+use super::run::{Peer, RunNetwork};
 use crate::error::Doing;
 use crate::layout::Layout;
 use crate::{ContainerId, Error, ledger, remove};
@@ -15,23 +15,24 @@ use crate::{ContainerId, Error, ledger, remove};
 ///
 /// The order is that of danger: first nobody is led here any more, and then the addresses can be others'.
 pub(crate) fn release(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
-    let recorder = Recorder::silent();
-    if !layout.network_states().exists() && !layout.run_network(id).exists() {
+    // What is written down first is removed last.
+    if !layout.run_network(id).exists() {
         return Ok(());
     }
     let _lock = lock_wishes(layout, id)?;
-    // A record that is damaged tells nothing: its leases are found by the container's id, in all networks.
+    // A record that is damaged, or was not finished, does not tell all: leases are found by the container's id.
     let run = RunNetwork::read(layout, id).unwrap_or_else(|error| {
         tracing::warn!(container = id.short(), "what it had of networks is damaged: {error}");
         None
     });
-    let known = run.as_ref().map(|run| {
-        run.endpoints.iter().filter_map(|endpoint| Some(endpoint.network.as_ref()?.id.clone())).collect::<Vec<_>>()
-    });
     if let Some(run) = &run {
-        withdraw(layout, id, run, &recorder)?;
+        withdraw(layout, id, run, &Recorder::silent())?;
     }
-    for network in known.map_or_else(|| states(layout), Ok)? {
+    let networks = match run.filter(|run| !run.leasing) {
+        Some(run) => run.endpoints.into_iter().filter_map(|endpoint| Some(endpoint.network?.id)).collect(),
+        None => states(layout)?,
+    };
+    for network in networks {
         give_back(layout, &network, id)?;
     }
     remove::unlink(&layout.run_network(id)).doing(|| "close the networks of a run")
@@ -74,7 +75,7 @@ fn forget_peers(layout: &Layout, id: &ContainerId, recorder: &Recorder) -> Resul
         let (gone, left): (Vec<_>, Vec<_>) = run.peers.into_iter().partition(|peer| peer.id == *id);
         run.peers = left;
         if !gone.is_empty() {
-            let elements = gone.iter().flat_map(|peer| &peer.pairs).flat_map(net::firewall::Peers::elements).collect();
+            let elements = gone.iter().flat_map(Peer::elements).collect();
             let doing = || "part two containers";
             let mut firewall = Firewall::open(None, recorder).doing(doing)?;
             firewall.apply(&FirewallStep::remove("part two containers", elements)).doing(doing)?;

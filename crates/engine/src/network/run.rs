@@ -24,6 +24,9 @@ pub(crate) struct RunNetwork {
     /// Whom it reaches whichever networks they are on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) peers: Vec<Peer>,
+    /// Something is being leased that does not stand among the endpoints yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) leasing: bool,
     /// Its monitor answers questions about names.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) answers: bool,
@@ -87,6 +90,17 @@ pub(crate) struct Peer {
     pub(crate) name: ContainerName,
     /// Pairs of addresses, ours first.
     pub(crate) pairs: Vec<Peers>,
+    /// The other one has the firewall's elements on its record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) follows: bool,
+}
+
+impl Peer {
+    /// Returns the elements that let the two reach each other, where they are ours.
+    pub(crate) fn elements(&self) -> Vec<Element> {
+        let pairs = self.pairs.iter().filter(|_| !self.follows);
+        pairs.flat_map(Peers::elements).collect()
+    }
 }
 
 impl Endpoint {
@@ -205,7 +219,7 @@ impl RunNetwork {
     pub(crate) fn elements(&self) -> Vec<Element> {
         let rules = self.endpoints.iter().flat_map(Endpoint::own_elements);
         let ports = self.ports.iter().flat_map(Publication::elements);
-        let peers = self.peers.iter().flat_map(|peer| &peer.pairs).flat_map(Peers::elements);
+        let peers = self.peers.iter().flat_map(Peer::elements);
         rules.chain(ports).chain(peers).collect()
     }
 
