@@ -72,6 +72,13 @@ pub(crate) fn remove_table(family: u8, name: &str) -> [Request; 2] {
     [about_table(family, NEW_TABLE, CREATE, name), about_table(family, DELETE_TABLE, 0, name)]
 }
 
+/// Removes all rules of a chain.
+pub(crate) fn flush_chain(family: u8, table: &str, chain: &str) -> Request {
+    request(family, DELETE_RULE, 0, format!("NFT_MSG_DELRULE({chain})"), |body| {
+        body.text(IN_TABLE, table).text(2, chain);
+    })
+}
+
 /// Makes a rule at the end of a chain; `write` writes its expressions.
 pub(crate) fn make_rule(family: u8, table: &str, chain: &str, write: impl FnOnce(&mut Writer)) -> Request {
     request(family, NEW_RULE, CREATE | APPEND, format!("NFT_MSG_NEWRULE({chain})"), |body| {

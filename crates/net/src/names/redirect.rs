@@ -59,30 +59,24 @@ pub fn lead(namespace: BorrowedFd<'_>, path: &Path, to: SocketAddr, recorder: &R
     let step = Lead { path, to };
     recorder.record(&step);
     let mut socket = Socket::open(Protocol::Netfilter, Some(namespace)).map_err(FirewallError::Socket)?;
-    let mut done = socket.transaction(&make(to, wire::EXCLUSIVE), None);
-    if done.as_ref().is_err_and(|refused| refused.iter().any(|one| one.source.errno() == Errno::EXIST)) {
-        let mut requests = wire::remove_table(family(to).number(), TABLE).to_vec();
-        requests.extend(make(to, 0));
-        done = socket.transaction(&requests, None);
-    }
-    done.map_err(|refused| {
-        let first = refused.into_iter().next().map(|Refused { source, .. }| source);
+    socket.transaction(&requests(to), None).map_err(|refused| {
+        let first = refused.into_iter().next().map(|refused: Refused| refused.source);
         let source = first.unwrap_or_else(|| sys::Error::new("NFNL_MSG_BATCH()", Errno::IO));
         FirewallError::Step { what: step.explain().what, source }
     })
 }
 
-fn make(to: SocketAddr, flags: u16) -> Vec<Request> {
-    let family = family(to);
+/// Makes what is not there yet, and the rules anew.
+fn requests(to: SocketAddr) -> Vec<Request> {
+    let family = family(to).number();
     let mut requests = vec![
-        wire::about_table(family.number(), wire::NEW_TABLE, wire::CREATE | flags, TABLE),
-        wire::make_chain(family.number(), TABLE, &CHAIN),
+        wire::about_table(family, wire::NEW_TABLE, wire::CREATE, TABLE),
+        wire::make_chain(family, TABLE, &CHAIN),
+        wire::flush_chain(family, TABLE, CHAIN.name),
     ];
-    requests.extend(
-        TRANSPORTS.map(|(_, transport)| {
-            wire::make_rule(family.number(), TABLE, CHAIN.name, |list| rule(list, transport, to))
-        }),
-    );
+    let rules =
+        TRANSPORTS.map(|(_, transport)| wire::make_rule(family, TABLE, CHAIN.name, |list| rule(list, transport, to)));
+    requests.extend(rules);
     requests
 }
 
@@ -118,18 +112,19 @@ impl Explain for Lead<'_> {
         let Self { path, to } = self;
         let family = if to.is_ipv4() { "ip" } else { "ip6" };
         let Chain { name, kind, hook, priority, .. } = CHAIN;
-        let rules = TRANSPORTS
-            .map(|(transport, _)| format!("    {family} daddr {} {transport} dport {PORT} dnat to {to}\n", to.ip()));
-        let script = format!(
-            "add table {family} {TABLE}\ndelete table {family} {TABLE}\ntable {family} {TABLE} {{\n  chain {name} {{\n    \
-             type {kind} hook {} priority {priority}; policy accept;\n{}  }}\n}}",
-            hook.name(),
-            rules.concat()
-        );
+        let chain = format!("{family} {TABLE} {name}");
+        let mut lines = vec![
+            format!("add table {family} {TABLE}"),
+            format!("add chain {chain} {{ type {kind} hook {} priority {priority}; policy accept; }}", hook.name()),
+            format!("flush chain {chain}"),
+        ];
+        lines.extend(TRANSPORTS.map(|(transport, _)| {
+            format!("add rule {chain} {family} daddr {} {transport} dport {PORT} dnat to {to}", to.ip())
+        }));
         let path = path.to_string_lossy();
         Step::host(
             format!("lead port {PORT} of {} to the resolver at {to}, in the network namespace {path}", to.ip()),
-            format!("nsenter --net={} nft {}", quote(&path), quote(&script)),
+            format!("nsenter --net={} nft {}", quote(&path), quote(&lines.join("\n"))),
         )
     }
 }
@@ -144,14 +139,10 @@ mod tests {
         insta::assert_snapshot!(step.explain(), @r"
         + lead port 53 of 127.0.0.11 to the resolver at 127.0.0.11:40001, in the network namespace /proc/7/ns/net
               nsenter --net=/proc/7/ns/net nft 'add table ip conductor_names
-              delete table ip conductor_names
-              table ip conductor_names {
-                chain output {
-                  type nat hook output priority -100; policy accept;
-                  ip daddr 127.0.0.11 udp dport 53 dnat to 127.0.0.11:40001
-                  ip daddr 127.0.0.11 tcp dport 53 dnat to 127.0.0.11:40001
-                }
-              }'
+              add chain ip conductor_names output { type nat hook output priority -100; policy accept; }
+              flush chain ip conductor_names output
+              add rule ip conductor_names output ip daddr 127.0.0.11 udp dport 53 dnat to 127.0.0.11:40001
+              add rule ip conductor_names output ip daddr 127.0.0.11 tcp dport 53 dnat to 127.0.0.11:40001'
         ");
     }
 }
