@@ -204,14 +204,27 @@ pub(crate) fn immediate(list: &mut Writer, register: u32, value: &[u8]) {
     });
 }
 
-/// Translates the destination to the address in the registers and the port in one beyond it.
-pub(crate) fn translate(list: &mut Writer, family: Family, port: u32) {
+/// Translates the destination to the address and the port in the registers.
+pub(crate) fn translate(list: &mut Writer, family: Family) {
     const DESTINATION: u32 = 1;
     expression(list, "nat", |of| {
         number(of, 1, DESTINATION);
         number(of, 2, family.number().into());
         number(of, 3, REGISTER);
-        number(of, 5, port);
+        number(of, 5, REGISTER + Load::Destination(family).registers());
+    });
+}
+
+/// Writes the register into a port, and mends the transport's checksum.
+pub(crate) fn write_port(list: &mut Writer, offset: u32, checksum_at: u32) {
+    const OF_BYTES: u32 = 1;
+    expression(list, "payload", |of| {
+        number(of, 5, REGISTER);
+        number(of, 2, Load::TRANSPORT);
+        number(of, 3, offset);
+        number(of, 4, 2);
+        number(of, 6, OF_BYTES);
+        number(of, 7, checksum_at);
     });
 }
 
