@@ -97,7 +97,12 @@ impl Engine {
     }
 
     /// Publishes ports of a container, and others no more.
-    pub fn change_ports(&self, container: &Container, add: &[PortRequest], remove: &[PortRequest]) -> Result<(), Error> {
+    pub fn change_ports(
+        &self,
+        container: &Container,
+        add: &[PortRequest],
+        remove: &[PortRequest],
+    ) -> Result<(), Error> {
         self.settle(container)?;
         let mut changing = Changing::begin(self, container)?;
         changing.withdraw_ports(remove)?;
@@ -225,7 +230,14 @@ impl<'a> Changing<'a> {
             firewall.apply(&FirewallStep::Change { what, remove, add }).doing(doing)?;
             release::forget_flows(&RunNetwork { ports: old.clone(), ..RunNetwork::default() });
         }
-        let freed: Vec<_> = old.into_iter().filter(|port| !running.run.ports.iter().any(|left| left.port == port.port && left.address == port.address && left.transport == port.transport)).collect();
+        let freed: Vec<_> = old
+            .into_iter()
+            .filter(|port| {
+                !running.run.ports.iter().any(|left| {
+                    left.port == port.port && left.address == port.address && left.transport == port.transport
+                })
+            })
+            .collect();
         free_ports(self.engine, self.container, &freed)?;
         remove_links(self.engine, &gone, &running.namespace)?;
         if let Some(network) = &gone.network {
@@ -246,8 +258,7 @@ impl<'a> Changing<'a> {
         }
         if let Some(mut running) = self.running.take() {
             let publish_on = self.engine.publish_on(&running.run)?;
-            let others =
-                |at: SocketAddr, transport: Transport| self.engine.publisher(self.container, at, transport);
+            let others = |at: SocketAddr, transport: Transport| self.engine.publisher(self.container, at, transport);
             let held = ports::take(&new, &running.run, publish_on, &others)?;
             running.run.ports.extend(held.publications);
             running.write(self)?;
@@ -328,7 +339,9 @@ impl<'a> Changing<'a> {
             let add = after.iter().filter(|element| !before.contains(element)).cloned().collect();
             let mut firewall = body::open_firewall(self.engine)?;
             let what = "let a container reach the outside".to_owned();
-            firewall.apply(&FirewallStep::Change { what, remove, add }).doing(|| "let a container reach the outside")?;
+            firewall
+                .apply(&FirewallStep::Change { what, remove, add })
+                .doing(|| "let a container reach the outside")?;
             self.engine.open_ways(&running.run)?;
             if let Some(endpoint) = running.run.endpoints.iter().find(|endpoint| endpoint.leads_out) {
                 add_default_routes(self.engine, endpoint, &running.namespace)?;
