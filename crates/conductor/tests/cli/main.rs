@@ -13,6 +13,7 @@ mod full_screen;
 mod images;
 mod limits;
 mod logs;
+mod net_isolation;
 mod oci_runtime;
 mod pipes;
 mod policies;
