@@ -114,7 +114,8 @@ pub(crate) fn plan(layout: &Layout, container: &Container, names: &Names<'_>) ->
         // The host's network comes with the host's names.
         (NetworkMode::Host, _) => {
             let of_host = std::fs::read_to_string("/etc/hosts").unwrap_or_else(|_| hosts(names.hostname, &[]));
-            let added = added_hosts(container, &RunNetwork::default());
+            let none = RunNetwork::default();
+            let added = added_hosts(container, &none);
             let added: String = added.map(|(name, address)| format!("{address}\t{name}\n")).collect();
             files.push(planned(hosts_file, of_host + &added));
             let own = (!wishes.servers.is_empty()).then(|| {
@@ -124,13 +125,18 @@ pub(crate) fn plan(layout: &Layout, container: &Container, names: &Names<'_>) ->
             let of_host = own.or_else(|| std::fs::read_to_string("/etc/resolv.conf").ok());
             files.extend(of_host.map(|text| planned(resolvers, text)));
         }
-        (_, Some(network)) if network.answers => {
+        (_, Some(network)) if !network.endpoints.is_empty() => {
             let own: Vec<_> = network.addresses().collect();
             let mut text = hosts(names.hostname, &own);
             text.extend(added_hosts(container, network).map(|(name, address)| format!("{address}\t{name}\n")));
             files.push(planned(hosts_file, text));
             let asked = upstream::Wishes { search: wishes.search.clone(), options: wishes.options.clone() };
-            let text = HostFiles::default().read().for_endpoint(network::RESOLVER.into(), &asked);
+            let of_host = HostFiles::default().read();
+            let text = match network.answers {
+                true => of_host.for_endpoint(network::RESOLVER.into(), &asked),
+                // A shell script leaves nobody behind who could answer.
+                false => of_host.servers.iter().map(|server| format!("nameserver {server}\n")).collect(),
+            };
             files.push(planned(resolvers, text));
         }
         // Without a network there is nobody to ask for names; there may be one later.

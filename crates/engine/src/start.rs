@@ -160,7 +160,8 @@ impl Engine {
         let run = network.as_ref().map(|acquired| &acquired.run);
         let names = files::Names { hostname: &hostname, network: run, sharer };
         let files = files::write(self, container, &names)?;
-        let prepared = self.plan(container, image, view, &hostname, &files, other.map(|(_, pid)| pid))?;
+        let joined = other.as_ref().map(|(_, pid)| PathBuf::from(format!("/proc/{pid}/ns/net")));
+        let prepared = self.plan(container, image, view, &hostname, &files, joined)?;
         let prepared = Prepared { network, ..prepared };
         // A person who asks why the container is as it is can read it here.
         let config = serde_json::to_vec(&prepared.spec).doing(|| "write the container's spec")?;
@@ -178,7 +179,7 @@ impl Engine {
         view: Rc<OwnedFd>,
         hostname: &str,
         files: &[files::SeenFile],
-        network: Option<u32>,
+        network: Option<PathBuf>,
     ) -> Result<Prepared, Error> {
         let layout = self.layout();
         let doing = || format!("plan container {}", container.name);
@@ -196,7 +197,7 @@ impl Engine {
                 root: "rootfs".into(),
                 volumes: layout.volumes(),
                 files,
-                network: network.map(|pid| PathBuf::from(format!("/proc/{pid}/ns/net"))),
+                network,
                 cgroup: format!("/{}", Layout::cgroup(&container.id)),
             },
         };

@@ -34,18 +34,19 @@ impl Engine {
         if wishes.is_empty() {
             return Ok(None);
         }
-        let mut run = RunNetwork { answers: true, ..RunNetwork::default() };
+        let mut run = RunNetwork { answers: true, leasing: true, ..RunNetwork::default() };
+        run.write(self.layout(), &container.id)?;
         for attachment in &wishes.networks {
             let endpoint = self.lease(container, attachment, &run)?;
             run.endpoints.push(endpoint);
-            // What is leased is on record before more is asked for.
-            choose_way_out(&mut run);
         }
+        choose_way_out(&mut run);
         if let Some(own) = wishes.own {
             self.lease_own(container, own, &mut run)?;
             choose_way_out(&mut run);
         }
         let sockets = self.take_ports(container, &wishes, &mut run)?;
+        run.leasing = false;
         run.write(self.layout(), &container.id)?;
         Ok(Some(Acquired { run, sockets }))
     }
@@ -81,19 +82,7 @@ impl Engine {
         );
         lock.write_zone(&zone)?;
         drop(lock);
-        let medium = medium(&network)?;
-        let routers = network.pools.iter().map(|pool| pool.gateway).collect();
-        Ok(Endpoint {
-            mac: attachment.mac.map_or_else(|| mac_of(&addresses), Ok)?,
-            network: Some(NetworkRef { id: network.id, name: network.name }),
-            medium,
-            name: run.free_name(),
-            mtu: body.mtu,
-            addresses,
-            routers: if network.internal { Vec::new() } else { routers },
-            leads_out: false,
-            aliases: attachment.aliases.clone(),
-        })
+        endpoint_on(&network, attachment, addresses, body.mtu, run.free_name())
     }
 
     /// Leases a link between the host and the container alone, and writes it down while nobody else chooses.
@@ -182,6 +171,14 @@ impl Engine {
         runs.iter().filter(|id| **id != own.id).find_map(publishes)
     }
 
+    /// Finds a network that is on record; `None` for the default one while it is not.
+    pub(super) fn known_network(&self, asked: &str) -> Result<Option<Network>, Error> {
+        match asked {
+            DEFAULT_NETWORK | "default" => records::named(self.layout(), DEFAULT_NETWORK),
+            _ => records::find(self.layout(), asked).map(Some),
+        }
+    }
+
     /// Finds a network that a container asks for, and makes the one that is there for those who name none.
     pub(crate) fn network_for(&self, asked: &str) -> Result<Network, Error> {
         match asked {
@@ -222,7 +219,29 @@ pub(super) fn choose_way_out(run: &mut RunNetwork) {
     }
 }
 
-fn choose_addresses(network: &Network, attachment: &Attachment, zone: &zone::Zone) -> Result<Vec<IpNet>, Error> {
+/// Decides a container's place on a network.
+pub(super) fn endpoint_on(
+    network: &Network,
+    attachment: &Attachment,
+    addresses: Vec<IpNet>,
+    mtu: u32,
+    name: String,
+) -> Result<Endpoint, Error> {
+    let routers = network.pools.iter().map(|pool| pool.gateway).collect();
+    Ok(Endpoint {
+        mac: attachment.mac.map_or_else(|| mac_of(&addresses), Ok)?,
+        network: Some(NetworkRef { id: network.id.clone(), name: network.name.clone() }),
+        medium: medium(network)?,
+        name,
+        mtu,
+        addresses,
+        routers: if network.internal { Vec::new() } else { routers },
+        leads_out: false,
+        aliases: attachment.aliases.clone(),
+    })
+}
+
+pub(super) fn choose_addresses(network: &Network, attachment: &Attachment, zone: &zone::Zone) -> Result<Vec<IpNet>, Error> {
     let wanted = |ipv6: bool| match ipv6 {
         false => attachment.ip.map(IpAddr::V4),
         true => attachment.ip6.map(IpAddr::V6),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use net::firewall::{Element, Firewall, FirewallStep, NetworkRules, State};
 use net::link::plan::{self, Bridge};
-use net::link::{Links, Mac};
+use net::link::{LinkChange, LinkStep, Links, Mac};
 use sys::{Calling, Errno};
 use trace::{Explain, Step};
 
@@ -81,6 +81,17 @@ fn make_bridge(
             return Err(NetworkError::Overlap { subnet: pool.subnet, with }.into());
         }
     }
+    let steps = bridge_steps(network, link, body.mtu);
+    let mut links = Links::new(engine.recorder());
+    links.apply(&steps).map_err(|error| {
+        // What is half made would be taken for the whole.
+        links.undo(&steps[..1]);
+        unsupported(error.errno(), "bridges").unwrap_or_else(|| Error::Doing { doing: doing(), source: error.into() })
+    })
+}
+
+/// Decides a network's bridge.
+pub(super) fn bridge_steps(network: &Network, link: &str, mtu: u32) -> Vec<LinkStep> {
     let addresses = network.pools.iter().filter_map(|pool| IpNet::new(pool.gateway, pool.subnet.prefix_len()).ok());
     let addresses: Vec<_> = addresses.collect();
     let mac = addresses.iter().find_map(|address| match address {
@@ -89,14 +100,7 @@ fn make_bridge(
     });
     let id = network.id.as_str().as_bytes();
     let mac = mac.unwrap_or(Mac([2, 0x42, id[0], id[1], id[2], id[3]]));
-    let bridge = Bridge { name: link.to_owned(), mac, mtu: Some(body.mtu), addresses };
-    let steps = plan::plan_bridge(&bridge);
-    let mut links = Links::new(engine.recorder());
-    links.apply(&steps).map_err(|error| {
-        // What is half made would be taken for the whole.
-        links.undo(&steps[..1]);
-        unsupported(error.errno(), "bridges").unwrap_or_else(|| Error::Doing { doing: doing(), source: error.into() })
-    })
+    plan::plan_bridge(&Bridge { name: link.to_owned(), mac, mtu: Some(mtu), addresses })
 }
 
 /// Says what a kernel lacks that refuses a message as one that it does not know.
@@ -216,13 +220,9 @@ pub(super) fn wanted(engine: &Engine) -> Result<Vec<Element>, Error> {
 
 /// Puts the firewall's table back where it is gone although something is on record that needs it.
 pub(crate) fn put_back(engine: &Engine) -> Result<(), Error> {
-    if !engine.layout().network_states().exists() {
-        return Ok(());
-    }
-    let wanted = wanted(engine)?;
-    let Some(first) = wanted.first() else { return Ok(()) };
+    let Some(first) = first_wanted(engine)? else { return Ok(()) };
     let mut firewall = open_firewall(engine)?;
-    if firewall.holds(first).doing(|| "look at the firewall")? {
+    if firewall.holds(&first).doing(|| "look at the firewall")? {
         // Another tool may have begun to forbid what passes.
         return firewall.admit(super::decide::LINKS).doing(|| "look at the host's other firewalls").map(drop);
     }
@@ -230,20 +230,53 @@ pub(crate) fn put_back(engine: &Engine) -> Result<(), Error> {
     settle(engine, &mut firewall)
 }
 
-/// Lets the host forward packets, and says so.
-pub(crate) fn forward(engine: &Engine, ipv6: bool, host: &net::link::Network) -> Result<(), Error> {
-    switch_on(engine, "net/ipv4/ip_forward", "1", "IPv4 forwarding")?;
-    if !ipv6 {
-        return Ok(());
-    }
-    // A router does not listen to other routers, unless it is told to: the host's own way out must not get lost.
-    if let Some(uplink) = host.uplink() {
-        let key = format!("net/ipv6/conf/{}/accept_ra", uplink.name);
-        if read(&key).as_deref() == Some("1") {
-            write(engine, &key, "2", "go on listening to the routers outside")?;
+/// Returns one of the elements that must be there. Whoever takes one away takes all of them.
+fn first_wanted(engine: &Engine) -> Result<Option<Element>, Error> {
+    let layout = engine.layout();
+    if layout.network_states().exists() {
+        for network in records::all(layout)?.iter().filter(|network| NetworkLock::has_body(layout, &network.id)) {
+            if let Some(first) = network_rules(engine, network).into_iter().next() {
+                return Ok(Some(first));
+            }
         }
     }
-    switch_on(engine, "net/ipv6/conf/all/forwarding", "1", "IPv6 forwarding")
+    let of_run = |id| RunNetwork::read(layout, &id).ok().flatten()?.elements().into_iter().next();
+    Ok(ledger::runs(layout)?.into_iter().find_map(of_run))
+}
+
+/// A parameter of the host's network that must have another value: its key, the value, why, and what is then said.
+type Parameter = (String, &'static str, &'static str, Option<&'static str>);
+
+/// Lets the host forward packets, and says so.
+pub(crate) fn forward(engine: &Engine, ipv6: bool, host: &net::link::Network) -> Result<(), Error> {
+    for (key, value, what, said) in forwarding(ipv6, host) {
+        write(engine, &key, value, what)?;
+        if let Some(said) = said {
+            tracing::warn!("{said} was off and is switched on: containers reach the outside through this host");
+        }
+    }
+    Ok(())
+}
+
+/// Tells what forwarding would change.
+pub(super) fn forwarding_steps(ipv6: bool, host: &net::link::Network) -> Vec<Step> {
+    let step = |(key, value, what, _): &Parameter| SysctlStep { key, value, what }.explain();
+    forwarding(ipv6, host).iter().map(step).collect()
+}
+
+/// Decides what must change for the host to forward packets.
+fn forwarding(ipv6: bool, host: &net::link::Network) -> Vec<Parameter> {
+    let mut wanted = vec![("net/ipv4/ip_forward".to_owned(), "1", "switch IPv4 forwarding on", Some("IPv4 forwarding"))];
+    if ipv6 {
+        // A router does not listen to other routers, unless it is told to: the host's own way out must not get lost.
+        let routed = host.uplink().map(|uplink| format!("net/ipv6/conf/{}/accept_ra", uplink.name));
+        let routed = routed.filter(|key| read(key).as_deref() == Some("1"));
+        wanted.extend(routed.map(|key| (key, "2", "go on listening to the routers outside", None)));
+        let all = "net/ipv6/conf/all/forwarding".to_owned();
+        wanted.push((all, "1", "switch IPv6 forwarding on", Some("IPv6 forwarding")));
+    }
+    wanted.retain(|(key, value, ..)| read(key).as_deref() != Some(*value));
+    wanted
 }
 
 /// The same, for what is on no network of its own; the host is looked at when there is something to do.
@@ -256,15 +289,6 @@ pub(crate) fn forward_if_off(engine: &Engine, ipv6: bool) -> Result<(), Error> {
     forward(engine, ipv6, &host)
 }
 
-fn switch_on(engine: &Engine, key: &str, value: &str, what: &str) -> Result<(), Error> {
-    if read(key).as_deref() == Some(value) {
-        return Ok(());
-    }
-    write(engine, key, value, &format!("switch {what} on"))?;
-    tracing::warn!("{what} was off and is switched on: containers reach the outside through this host");
-    Ok(())
-}
-
 fn path(key: &str) -> PathBuf {
     PathBuf::from("/proc/sys").join(key)
 }
@@ -273,10 +297,10 @@ fn read(key: &str) -> Option<String> {
     std::fs::read_to_string(path(key)).ok().map(|text| text.trim().to_owned())
 }
 
-fn write(engine: &Engine, key: &str, value: &str, what: &str) -> Result<(), Error> {
+fn write(engine: &Engine, key: &str, value: &str, what: &'static str) -> Result<(), Error> {
     engine.recorder().record(&SysctlStep { key, value, what });
     let written = std::fs::write(path(key), value);
-    written.call(|| format!("write({:?}, {value:?})", path(key))).doing(|| what.to_owned())
+    written.call(|| format!("write({:?}, {value:?})", path(key))).doing(|| what)
 }
 
 /// Sets a parameter of the host's network.
@@ -310,7 +334,7 @@ pub(crate) fn remove(engine: &Engine, network: &Network) -> Result<(), Error> {
         remove_if_empty(&mut firewall).doing(doing)?;
     }
     if let Driver::Bridge { link, .. } = &network.driver {
-        let remove = net::link::LinkStep::host(net::link::LinkChange::Remove(link.clone()));
+        let remove = LinkStep::host(LinkChange::Remove(link.clone()));
         Links::new(engine.recorder()).apply(&[remove]).doing(doing)?;
     }
     Ok(())

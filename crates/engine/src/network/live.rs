@@ -48,7 +48,17 @@ impl Engine {
             return Err(NetworkError::Connected { container, network }.into());
         }
         if let Some(mut running) = changing.running.take() {
-            let endpoint = self.lease(container, attachment, &running.run)?;
+            running.run.leasing = true;
+            running.write(&changing)?;
+            let leased = self.lease(container, attachment, &running.run);
+            running.run.leasing = false;
+            let endpoint = match leased {
+                Ok(endpoint) => endpoint,
+                Err(error) => {
+                    running.write(&changing)?;
+                    return Err(error);
+                }
+            };
             let name = endpoint.name.clone();
             running.run.endpoints.push(endpoint);
             let made = changing.make_last(&mut running);
@@ -131,9 +141,10 @@ impl Engine {
         if let (Some(here), Some(there)) = (&mut first.running, &mut second.running) {
             join(self, (first.container, here), (second.container, there))?;
         }
-        for (changing, other) in [(&mut first, &second.container.id), (&mut second, &first.container.id)] {
-            if !changing.wishes.peers.contains(other) {
-                changing.wishes.peers.push(other.clone());
+        let ids = [second.container.id.clone(), first.container.id.clone()];
+        for (changing, other) in [&mut first, &mut second].into_iter().zip(ids) {
+            if !changing.wishes.peers.contains(&other) {
+                changing.wishes.peers.push(other);
             }
             changing.write_wishes()?;
         }

@@ -12,6 +12,7 @@ mod body;
 mod decide;
 mod error;
 mod holder;
+mod imagine;
 mod live;
 mod noun;
 mod pool;
@@ -35,7 +36,8 @@ pub type NetworkName = ContainerName;
 
 pub(crate) use acquire::{Acquired, wishes};
 pub(crate) use body::put_back;
-pub(crate) use release::{lock_wishes, release};
+pub(crate) use imagine::ImaginedNetwork;
+pub(crate) use release::release;
 pub(crate) use run::RunNetwork;
 pub(crate) use up::{RESOLVER, Resolver};
 pub(crate) use view::{port_words, settings};
@@ -43,7 +45,7 @@ pub(crate) use records::names_file;
 pub use error::NetworkError;
 pub use noun::{DEFAULT_NETWORK, Driver, Network, NetworkRequest, Pool};
 pub use pool::AddressPool;
-pub use view::{EndpointView, NetworkSettings, NetworkView, PortBinding};
+pub use view::{EndpointView, Ipam, IpamPool, MemberView, NetworkSettings, NetworkView, PortBinding};
 pub use wish::{Attachment, ExposedPort, HostWish, HostWishError, NameWishes, PortError, PortRequest};
 
 /// Writes the ports of a run where `ps` finds them.

@@ -136,9 +136,4 @@ impl Network {
     pub fn has_ipv6(&self) -> bool {
         self.pools.iter().any(|pool| pool.subnet.addr().is_ipv6())
     }
-
-    /// Returns the pool of a family.
-    pub(crate) fn pool(&self, ipv6: bool) -> Option<&Pool> {
-        self.pools.iter().find(|pool| pool.subnet.addr().is_ipv6() == ipv6)
-    }
 }

@@ -11,7 +11,7 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use net::names::zone::Zone;
 use serde::{Deserialize, Serialize};
@@ -59,7 +59,7 @@ impl NetworkLock {
     }
 
     /// Opens and locks the file; `None` when it has been removed meanwhile.
-    fn open(directory: &PathBuf, make: bool) -> Result<Option<Self>, Error> {
+    fn open(directory: &Path, make: bool) -> Result<Option<Self>, Error> {
         let doing = || "lock a network";
         let path = directory.join("lock");
         if make {
@@ -76,7 +76,7 @@ impl NetworkLock {
             lock.metadata().is_ok_and(|held| (held.dev(), held.ino()) == (there.dev(), there.ino()))
         };
         let is_there = std::fs::metadata(&path).is_ok_and(same);
-        Ok(is_there.then(|| Self { directory: directory.clone(), _lock: lock }))
+        Ok(is_there.then(|| Self { directory: directory.to_owned(), _lock: lock }))
     }
 
     /// Returns the file of names.
@@ -86,11 +86,12 @@ impl NetworkLock {
 
     /// Reads who is on the network. What is damaged is begun anew: those who are on the network keep their links.
     pub(crate) fn zone(&self) -> Result<Zone, Error> {
-        match std::fs::read(self.names()) {
-            Ok(text) => Ok(Zone::parse(&text).unwrap_or_default()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Zone::default()),
-            Err(error) => Err(error).doing(|| "read who is on a network"),
-        }
+        read_zone(&self.names())
+    }
+
+    /// Reads who is on a network without taking the right to change it.
+    pub(crate) fn peek(layout: &Layout, id: &NetworkId) -> Result<Zone, Error> {
+        read_zone(&names_file(layout, id))
     }
 
     /// Writes it.
@@ -120,6 +121,14 @@ impl NetworkLock {
 
 const NAMES: &str = "names";
 const BODY: &str = "body.json";
+
+fn read_zone(path: &Path) -> Result<Zone, Error> {
+    match std::fs::read(path) {
+        Ok(text) => Ok(Zone::parse(&text).unwrap_or_default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Zone::default()),
+        Err(error) => Err(error).doing(|| "read who is on a network"),
+    }
+}
 
 /// Returns the file of a network's names.
 pub(crate) fn names_file(layout: &Layout, id: &NetworkId) -> PathBuf {

@@ -15,23 +15,24 @@ use crate::{ContainerId, Error, ledger, remove};
 ///
 /// The order is that of danger: first nobody is led here any more, and then the addresses can be others'.
 pub(crate) fn release(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
-    let recorder = Recorder::silent();
-    if !layout.network_states().exists() && !layout.run_network(id).exists() {
+    // What is written down first is removed last.
+    if !layout.run_network(id).exists() {
         return Ok(());
     }
     let _lock = lock_wishes(layout, id)?;
-    // A record that is damaged tells nothing: its leases are found by the container's id, in all networks.
+    // A record that is damaged, or was not finished, does not tell all: leases are found by the container's id.
     let run = RunNetwork::read(layout, id).unwrap_or_else(|error| {
         tracing::warn!(container = id.short(), "what it had of networks is damaged: {error}");
         None
     });
-    let known = run.as_ref().map(|run| {
-        run.endpoints.iter().filter_map(|endpoint| Some(endpoint.network.as_ref()?.id.clone())).collect::<Vec<_>>()
-    });
     if let Some(run) = &run {
-        withdraw(layout, id, run, &recorder)?;
+        withdraw(layout, id, run, &Recorder::silent())?;
     }
-    for network in known.map_or_else(|| states(layout), Ok)? {
+    let networks = match run.filter(|run| !run.leasing) {
+        Some(run) => run.endpoints.into_iter().filter_map(|endpoint| Some(endpoint.network?.id)).collect(),
+        None => states(layout)?,
+    };
+    for network in networks {
         give_back(layout, &network, id)?;
     }
     remove::unlink(&layout.run_network(id)).doing(|| "close the networks of a run")

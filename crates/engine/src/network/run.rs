@@ -24,6 +24,9 @@ pub(crate) struct RunNetwork {
     /// Whom it reaches whichever networks they are on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) peers: Vec<Peer>,
+    /// Something is being leased that does not stand among the endpoints yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) leasing: bool,
     /// Its monitor answers questions about names.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) answers: bool,

@@ -50,7 +50,7 @@ impl Engine {
         Ok(network)
     }
 
-    fn pools(&self) -> Vec<AddressPool> {
+    pub(super) fn pools(&self) -> Vec<AddressPool> {
         let chosen = &self.settings().address_pools;
         if chosen.is_empty() { default_pools() } else { chosen.clone() }
     }

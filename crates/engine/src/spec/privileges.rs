@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use oci::runtime::{Capability, LinuxSeccomp};
 
 use super::{Host, SpecError};
-use crate::{CreateRequest, NetworkMode, Seccomp};
+use crate::{CreateRequest, Seccomp};
 
 /// The eight capabilities of a container: those that installing and running ordinary services takes, and none that
 /// reaches devices, the network's raw sockets or files of the host.
@@ -115,6 +115,7 @@ pub(super) fn plan_sysctls(request: &CreateRequest) -> Result<HashMap<String, St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::NetworkMode;
 
     fn host() -> Host {
         let capabilities = DEFAULT.into_iter().chain([Capability::NetAdmin, Capability::SysAdmin]).collect();

@@ -7,10 +7,11 @@ use sys::netlink::Protocol;
 use sys::{Errno, Error};
 use trace::{Explain, Recorder};
 
-use super::message::{self, ELEMENTS, FIXED_LENGTH, TABLE_USERDATA, element};
+use super::message::{self, ELEMENTS, TABLE_USERDATA, element};
 use super::set::{Element, Field, Part, Set, Shape};
 use super::step::FirewallStep;
 use super::table::LAYOUT;
+use super::wire::FIXED_LENGTH;
 use crate::netlink::{Answer, Refused, Request, Socket, attributes};
 
 /// Why the firewall could not be changed or read.
@@ -56,12 +57,12 @@ pub enum State {
 /// The firewall of a network namespace.
 #[derive(Debug)]
 pub struct Firewall<'a> {
-    socket: Socket,
-    recorder: &'a Recorder,
+    pub(super) socket: Socket,
+    pub(super) recorder: &'a Recorder,
 }
 
 /// How often a transaction is tried again that met another.
-const TRIES: usize = 8;
+pub(super) const TRIES: usize = 8;
 /// Room for the refusals of a transaction of many messages.
 const ANSWERS: usize = 1 << 20;
 
@@ -175,6 +176,23 @@ impl<'a> Firewall<'a> {
         Err(FirewallError::Step { what: what.to_owned(), source })
     }
 
+    /// Tells whether an element is in our table, with its value: a question that costs the same however many there are.
+    pub fn holds(&mut self, element: &Element) -> Result<bool, FirewallError> {
+        let read = |answer: &Answer<'_>| {
+            let mut lists = answer.attributes(FIXED_LENGTH).filter(|(kind, _)| *kind == ELEMENTS);
+            attributes(lists.next()?.1).next().map(|(_, item)| Raw::read(item))
+        };
+        let mut found = Vec::new();
+        for question in message::get_element(element) {
+            // No element, no set or no table: it is the same answer.
+            match self.socket.get(&question, read).map_err(FirewallError::Read)? {
+                Some(raw) => found.push(raw),
+                None => return Ok(false),
+            }
+        }
+        Ok(into_elements(element.set, &element.set.shape(), found) == [element.clone()])
+    }
+
     fn transaction(&mut self, requests: &[Request]) -> Result<(), Vec<Refused>> {
         let mut tries = 0;
         loop {
@@ -220,7 +238,7 @@ impl<'a> Firewall<'a> {
     }
 
     /// Returns the number of the ruleset, which every change by anybody raises.
-    fn generation(&mut self) -> sys::Result<Option<u32>> {
+    pub(super) fn generation(&mut self) -> sys::Result<Option<u32>> {
         const NUMBER: u16 = 1;
         let read = |answer: &Answer<'_>| {
             let number = answer.attributes(FIXED_LENGTH).find(|(kind, _)| *kind == NUMBER)?.1;
@@ -231,7 +249,7 @@ impl<'a> Firewall<'a> {
 }
 
 /// The kernel's answer to a transaction that was planned for another ruleset (`ERESTART`).
-fn changed_meanwhile() -> Errno {
+pub(super) fn changed_meanwhile() -> Errno {
     Errno::from_raw_os_error(85)
 }
 
@@ -240,7 +258,7 @@ fn met_another(refused: &Refused) -> bool {
 }
 
 /// Returns the first refusal; the others mostly follow from it.
-fn first(refused: Vec<Refused>) -> Error {
+pub(super) fn first(refused: Vec<Refused>) -> Error {
     let first = refused.into_iter().next();
     first.map_or_else(|| Error::new("NFNL_MSG_BATCH()", Errno::IO), |refused| refused.source)
 }

@@ -42,21 +42,25 @@
 //! `forward` lets pass, in this order: what belongs to a connection that stands; what is joined; peers. Then it drops what
 //! comes from a closed link; lets pass what was translated to one of our links, which is what ports are published for; and
 //! drops all else that would go to one of our links. What remains goes outside, or is not ours, and other tables decide:
-//! a table can only forbid what others allow. Connections that stand end with their
+//! a table can only forbid what others allow. So those that forbid by habit are told to let our links pass
+//! ([`Firewall::admit`]). Connections that stand end with their
 //! endpoints, not with an element, unless they are forgotten ([`forget`]).
 //!
 //! # Being one of several
 //!
 //! Any other tool may flush the whole ruleset, and then our table is gone: [`Firewall::state`] tells, and a
 //! [`FirewallStep::Rebuild`] with the elements that are known from records makes all of it anew in one transaction.
+//! [`Firewall::withdraw`] takes back all that there is of us.
 
 mod apply;
 mod flows;
+mod foreign;
 mod message;
 mod rules;
 mod set;
 mod step;
-mod table;
+pub(crate) mod table;
+pub(crate) mod wire;
 
 pub use apply::{Firewall, FirewallError, State};
 pub use flows::{Flow, forget};

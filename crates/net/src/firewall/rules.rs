@@ -47,6 +47,16 @@ impl NetworkRules {
         }
         elements
     }
+
+    /// Returns the elements of a network whose way out is one link of the host alone. Otherwise it is as an open one, but
+    /// reaches no other network, not even by the ports that are published there.
+    pub fn elements_by(&self, way: &str) -> Vec<Element> {
+        let link = |name: &str| Part::Interface(name.to_owned());
+        let mut elements = Self { open: true, ..self.clone() }.elements();
+        elements.push(Element::of_set(Set::Closed, [link(&self.link)]));
+        elements.push(Element::of_set(Set::Joined, [link(&self.link), link(way)]));
+        elements
+    }
 }
 
 /// A published port: who comes to the host's port is sent on.
@@ -181,6 +191,24 @@ mod tests {
         closed: "cnd0"
         hairpin4: 10.89.0.0/24 . "cnd0"
         hairpin6: fd00::/64 . "cnd0"
+        "#);
+    }
+
+    #[test]
+    fn a_network_goes_out_by_one_link_alone() {
+        let rules = NetworkRules {
+            link: "cnd0".into(),
+            subnets: vec!["10.89.0.1/24".parse().unwrap()],
+            together: false,
+            open: true,
+            masquerade: true,
+        };
+        insta::assert_snapshot!(told(&rules.elements_by("wg0")), @r#"
+        inside: "cnd0"
+        hairpin4: 10.89.0.0/24 . "cnd0"
+        masquerade4: 10.89.0.0/24
+        closed: "cnd0"
+        joined: "cnd0" . "wg0"
         "#);
     }
 }

@@ -20,7 +20,7 @@ pub(crate) enum Hook {
 }
 
 impl Hook {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Prerouting => "prerouting",
             Self::Input => "input",
@@ -60,7 +60,7 @@ pub(crate) enum Load {
 }
 
 impl Load {
-    fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Source(Family::V4) => "ip saddr",
             Self::Source(Family::V6) => "ip6 saddr",
