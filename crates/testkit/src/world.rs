@@ -98,6 +98,16 @@ impl World {
         self.sandbox.conductor(words)
     }
 
+    /// Creates a network.
+    pub fn network(&self, name: &str, options: &[&str]) {
+        self.conductor(["network", "create"]).args(options).arg(name).run().success();
+    }
+
+    /// Removes containers, whatever they do.
+    pub fn remove(&self, names: &[&str]) {
+        self.conductor(["rm", "-f"]).args(names).run().success();
+    }
+
     /// Starts a container that does nothing, and enters its network.
     pub fn contain(&self, name: &str, options: &[&str]) -> Inside {
         let run = self.conductor(["run", "-d", "--name", name]).args(options);
