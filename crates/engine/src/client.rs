@@ -4,6 +4,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use sys::Errno;
+use sys::event::{EventFlags, Poller};
 use sys::signal::SignalFd;
 
 use crate::error::{Chain, Doing};
@@ -121,18 +122,35 @@ pub(crate) fn hand_over(
     }
     for part in parts {
         sys::socket::send(&connection.socket, &bytes, part).doing(doing)?;
-        let mut answer = [0; FRAME];
-        loop {
-            let (length, _) = sys::socket::receive(&connection.socket, &mut answer).doing(doing)?;
-            match ToClient::decode(&answer[..length]) {
-                Some(ToClient::Done) => break,
-                // It has just ended, and took all it had with it.
-                _ if length == 0 => return Err(not_running()),
-                _ => {}
-            }
+        if !is_done(&connection).doing(doing)? {
+            return Err(not_running());
         }
     }
     Ok(())
+}
+
+/// Waits for a monitor's word that it has done what was asked; tells whether that came. A monitor whose container has ended
+/// may be waiting for us, and is not waited for.
+fn is_done(connection: &Connection) -> sys::Result<bool> {
+    const ANSWER: u64 = 0;
+    const END: u64 = 1;
+    let poller = Poller::new()?;
+    poller.add(&connection.socket, ANSWER, EventFlags::IN)?;
+    if let Some(process) = &connection.process {
+        poller.add(process, END, EventFlags::IN)?;
+    }
+    let mut answer = [0; FRAME];
+    loop {
+        let ready = poller.wait(None)?;
+        if !ready.iter().any(|event| event.token == ANSWER) {
+            return Ok(false);
+        }
+        match sys::socket::receive(&connection.socket, &mut answer)? {
+            (0, _) => return Ok(false),
+            (length, _) if matches!(ToClient::decode(&answer[..length]), Some(ToClient::Done)) => return Ok(true),
+            _ => {}
+        }
+    }
 }
 
 /// Asks a container's monitor to tell when the log has grown; `None` when it does not run.

@@ -51,6 +51,7 @@ impl Engine {
         let image = self.image(&request.image)?;
         let id = ContainerId::from_bytes(random()?);
         let (anonymous_volumes, args) = complete(&mut request, image.config.config().as_ref())?;
+        request.ports = self.at_chosen_address(&request.ports);
         for network in &request.networks {
             self.network_for(&network.network)?;
         }

@@ -13,7 +13,7 @@ use super::decide::LINKS;
 use super::pool;
 use super::records::{self, NetworkLock};
 use super::run::{Endpoint, Medium, NetworkRef, RunNetwork};
-use super::wish::{Attachment, OwnLink, Wishes};
+use super::wish::{Attachment, OwnLink, PortRequest, Wishes};
 use super::{DEFAULT_NETWORK, Driver, Network, NetworkError, ports};
 use crate::error::Doing;
 use crate::layout::Layout;
@@ -113,7 +113,7 @@ impl Engine {
                 host: link_name()?,
                 addresses: vec![with_prefix(router)?],
                 internet: own.internet,
-                way: self.settings().default_interface.clone(),
+                way: self.settings().and_then(|settings| settings.default_interface.clone()),
             },
             name: if super::decide::is_link_name(&name) { name } else { run.free_name() },
             mtu: body::way_out_mtu(self, &host),
@@ -135,6 +135,11 @@ impl Engine {
         if wishes.ports.is_empty() {
             return Ok(Vec::new());
         }
+        if run.publishing().is_none() && self.layout().network_wishes(&container.id).exists() {
+            // It was taken off the network on which it had published them.
+            tracing::warn!("container {} is on no network that leads outside: its ports are not published", container.name);
+            return Ok(Vec::new());
+        }
         let publish_on = self.publish_on(run)?;
         let others = |at: SocketAddr, transport: Transport| self.publisher(container, at, transport);
         let held = ports::take(&wishes.ports, run, publish_on, &others)?;
@@ -150,7 +155,14 @@ impl Engine {
             Some(Driver::Bridge { publish_on, .. }) => publish_on,
             _ => None,
         };
-        Ok(of_network.or(self.settings().publish_address))
+        Ok(of_network)
+    }
+
+    /// Lets ports that name no address of the host have the one that the configuration names. It is decided when they are asked
+    /// for, and so the same at every start.
+    pub(crate) fn at_chosen_address(&self, ports: &[PortRequest]) -> Vec<PortRequest> {
+        let chosen = self.settings().and_then(|settings| settings.publish_address);
+        ports.iter().map(|port| PortRequest { address: port.address.or(chosen), ..port.clone() }).collect()
     }
 
     /// Tells which other container publishes a port.

@@ -101,7 +101,7 @@ impl Engine {
         self.settle(container)?;
         let mut changing = Changing::begin(self, container)?;
         changing.withdraw_ports(remove)?;
-        changing.publish(add)?;
+        changing.publish(&self.at_chosen_address(add))?;
         changing.write_wishes()
     }
 
@@ -117,7 +117,7 @@ impl Engine {
             Some(OwnLink { internet: false }) if internet && !is_served => changing.open_own()?,
             _ => {}
         }
-        changing.publish(expose)?;
+        changing.publish(&self.at_chosen_address(expose))?;
         changing.write_wishes()
     }
 
@@ -346,6 +346,10 @@ impl Running {
     fn find(engine: &Engine, container: &Container) -> Result<Option<Self>, Error> {
         let layout = engine.layout();
         if ledger::owner(layout, &container.id)? != Owner::Living {
+            return Ok(None);
+        }
+        // One that is just being started has what it asked for a moment ago: it is waited for.
+        if client::connect_to_owner(layout, &container.id, crate::wire::Wishes::default())?.is_none() {
             return Ok(None);
         }
         let Some(pid) = engine.state(container)?.pid.and_then(|pid| u32::try_from(pid).ok()) else { return Ok(None) };

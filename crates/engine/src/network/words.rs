@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use net::firewall::Publication;
 
-use super::records::{self, NetworkLock};
+use super::records;
 use super::run::{Endpoint, Medium, RunNetwork};
 use super::{Driver, Network, body};
 use crate::error::Doing;
@@ -20,7 +20,7 @@ impl Engine {
         self.sweep()?;
         let layout = self.layout();
         let mut text = String::new();
-        for network in records::all(layout)?.iter().filter(|network| NetworkLock::has_body(layout, &network.id)) {
+        for network in records::all(layout)?.iter().filter(|network| records::body(layout, &network.id).is_some()) {
             self.network_words(network, &mut text)?;
         }
         let mut ids = ledger::runs(layout)?;
@@ -53,7 +53,8 @@ impl Engine {
         let _ = writeln!(text, "Network {} (bridge {link}, {}):", network.name, subnets.join(", "));
         let between = if *together { "reach each other on all ports" } else { "do not reach each other (enable_icc=false)" };
         let _ = writeln!(text, "  its containers {between}, and the host reaches them;");
-        let outside = match (network.internal, &self.settings().default_interface, masquerade) {
+        let way = records::body(self.layout(), &network.id).and_then(|body| body.way);
+        let outside = match (network.internal, way, masquerade) {
             (true, ..) => "they reach nothing beyond it (--internal);".to_owned(),
             (false, Some(way), _) => {
                 format!("they reach the outside through {way} alone (default_interface), with the host's address;")
