@@ -101,53 +101,73 @@ fn try_connect(layout: &Layout, id: &ContainerId, wishes: Wishes) -> Result<Atte
 }
 
 /// Hands sockets to a container's monitor with a frame, and waits until it has done what that says.
+///
+/// The caller may hold what the monitor waits for once the container's first process, `process`, has ended: from then on
+/// there is no answer to wait for.
 pub(crate) fn hand_over(
     layout: &Layout,
     container: &Container,
+    process: BorrowedFd<'_>,
     frame: ToMonitor<'_>,
     sockets: &[BorrowedFd<'_>],
 ) -> Result<(), Error> {
     let doing = || format!("speak with the monitor of container {}", container.name);
     let not_running = || Error::NotRunning(container.name.to_string());
-    let connection = connect_to_owner(layout, &container.id, Wishes::default())?.ok_or_else(not_running)?;
-    if connection.version < SOCKETS {
-        return Err(Error::OldMonitor(container.name.to_string()));
+    let run = sys::path::Root::open(&layout.run(&container.id)).map_err(|_| not_running())?;
+    let socket = match sys::socket::connect_messages_at(&run, SOCKET) {
+        Err(error) if matches!(error.errno(), Errno::NOENT | Errno::CONNREFUSED) => return Err(not_running()),
+        socket => socket.doing(doing)?,
+    };
+    let ask = |frame: ToMonitor<'_>, sockets: &[BorrowedFd<'_>], is_meant: fn(&ToClient<'_>) -> Option<u8>| {
+        let mut bytes = Vec::new();
+        frame.encode(&mut bytes);
+        sys::socket::send(&socket, &bytes, sockets)?;
+        answer(&socket, process, is_meant)
+    };
+    let hello = ToMonitor::Hello { version: VERSION, wishes: Wishes::default() };
+    let version =
+        |answer: &ToClient<'_>| if let ToClient::Welcome { version } = answer { Some(*version) } else { None };
+    match ask(hello, &[], version).doing(doing)? {
+        None => return Err(not_running()),
+        Some(version) if version < SOCKETS => return Err(Error::OldMonitor(container.name.to_string())),
+        Some(_) => {}
     }
-    let mut bytes = Vec::new();
-    frame.encode(&mut bytes);
+    let done = |answer: &ToClient<'_>| matches!(answer, ToClient::Done).then_some(0);
     // A message carries a few descriptors at most.
     let mut parts: Vec<_> = sockets.chunks(8).collect();
     if parts.is_empty() {
         parts.push(&[]);
     }
     for part in parts {
-        sys::socket::send(&connection.socket, &bytes, part).doing(doing)?;
-        if !is_done(&connection).doing(doing)? {
-            return Err(not_running());
-        }
+        ask(frame, part, done).doing(doing)?.ok_or_else(not_running)?;
     }
     Ok(())
 }
 
-/// Waits for a monitor's word that it has done what was asked; tells whether that came. A monitor whose container has ended
-/// may be waiting for us, and is not waited for.
-fn is_done(connection: &Connection) -> sys::Result<bool> {
+/// Waits for the answer that is meant; `None` when the monitor, or the container's first process, is gone.
+fn answer(
+    socket: &OwnedFd,
+    process: BorrowedFd<'_>,
+    is_meant: fn(&ToClient<'_>) -> Option<u8>,
+) -> sys::Result<Option<u8>> {
     const ANSWER: u64 = 0;
     const END: u64 = 1;
     let poller = Poller::new()?;
-    poller.add(&connection.socket, ANSWER, EventFlags::IN)?;
-    if let Some(process) = &connection.process {
-        poller.add(process, END, EventFlags::IN)?;
-    }
-    let mut answer = [0; FRAME];
+    poller.add(socket, ANSWER, EventFlags::IN)?;
+    poller.add(process, END, EventFlags::IN)?;
+    let mut frame = [0; FRAME];
     loop {
-        let ready = poller.wait(None)?;
-        if !ready.iter().any(|event| event.token == ANSWER) {
-            return Ok(false);
+        if !poller.wait(None)?.iter().any(|event| event.token == ANSWER) {
+            return Ok(None);
         }
-        match sys::socket::receive(&connection.socket, &mut answer)? {
-            (0, _) => return Ok(false),
-            (length, _) if matches!(ToClient::decode(&answer[..length]), Some(ToClient::Done)) => return Ok(true),
+        let length = match sys::socket::receive(socket, &mut frame) {
+            Ok((length, _)) => length,
+            Err(error) if matches!(error.errno(), Errno::CONNRESET | Errno::PIPE) => 0,
+            Err(error) => return Err(error),
+        };
+        match ToClient::decode(&frame[..length]) {
+            _ if length == 0 => return Ok(None),
+            Some(answer) if let Some(meant) = is_meant(&answer) => return Ok(Some(meant)),
             _ => {}
         }
     }

@@ -95,7 +95,8 @@ fn make_bridge(
             return Ok(());
         }
         Some(_) => {
-            let text = format!("network {} needs the name {link} for its bridge, and another link has it", network.name);
+            let text =
+                format!("network {} needs the name {link} for its bridge, and another link has it", network.name);
             return Err(NetworkError::Option(text).into());
         }
         None => {}
@@ -167,18 +168,12 @@ fn ensure_rules(engine: &Engine, elements: &[Element]) -> Result<(), Error> {
 pub(crate) fn open_firewall(engine: &Engine) -> Result<Firewall<'_>, Error> {
     Firewall::open(None, engine.recorder()).map_err(|error| {
         let doing = || "open the firewall".to_owned();
-        unsupported(error.errno(), "nf_tables")
-            .unwrap_or_else(|| Error::Doing { doing: doing(), source: error.into() })
+        unsupported(error.errno(), "nf_tables").unwrap_or_else(|| Error::Doing { doing: doing(), source: error.into() })
     })
 }
 
 /// Adds elements; where the table has been flushed meanwhile, all that is on record is put back first.
-pub(crate) fn add(
-    engine: &Engine,
-    firewall: &mut Firewall<'_>,
-    what: &str,
-    elements: &[Element],
-) -> Result<(), Error> {
+pub(crate) fn add(engine: &Engine, firewall: &mut Firewall<'_>, what: &str, elements: &[Element]) -> Result<(), Error> {
     if elements.is_empty() {
         return Ok(());
     }
@@ -201,9 +196,11 @@ fn from_firewall(error: net::firewall::FirewallError) -> Error {
 /// record are another engine's.
 pub(crate) fn settle(engine: &Engine, firewall: &mut Firewall<'_>) -> Result<(), Error> {
     let wanted = wanted(engine)?;
-    let apply = |firewall: &mut Firewall<'_>, step: &FirewallStep| firewall.apply(step).map_err(|error| {
-        unsupported(error.errno(), "nf_tables").unwrap_or_else(|| from_firewall(error))
-    });
+    let apply = |firewall: &mut Firewall<'_>, step: &FirewallStep| {
+        firewall
+            .apply(step)
+            .map_err(|error| unsupported(error.errno(), "nf_tables").unwrap_or_else(|| from_firewall(error)))
+    };
     match firewall.state().doing(|| "look at the firewall")? {
         State::Other => apply(firewall, &FirewallStep::Rebuild(wanted))?,
         state => {
@@ -287,7 +284,8 @@ pub(super) fn forwarding_steps(ipv6: bool, host: &net::link::Network) -> Vec<Ste
 
 /// Decides what must change for the host to forward packets.
 fn forwarding(ipv6: bool, host: &net::link::Network) -> Vec<Parameter> {
-    let mut wanted = vec![("net/ipv4/ip_forward".to_owned(), "1", "switch IPv4 forwarding on", Some("IPv4 forwarding"))];
+    let mut wanted =
+        vec![("net/ipv4/ip_forward".to_owned(), "1", "switch IPv4 forwarding on", Some("IPv4 forwarding"))];
     if ipv6 {
         // A router does not listen to other routers, unless it is told to: the host's own way out must not get lost.
         let routed = host.uplink().map(|uplink| format!("net/ipv6/conf/{}/accept_ra", uplink.name));

@@ -51,7 +51,8 @@ impl Engine {
             return Ok(());
         };
         let _ = writeln!(text, "Network {} (bridge {link}, {}):", network.name, subnets.join(", "));
-        let between = if *together { "reach each other on all ports" } else { "do not reach each other (enable_icc=false)" };
+        let between =
+            if *together { "reach each other on all ports" } else { "do not reach each other (enable_icc=false)" };
         let _ = writeln!(text, "  its containers {between}, and the host reaches them;");
         let way = records::body(self.layout(), &network.id).and_then(|body| body.way);
         let outside = match (network.internal, way, masquerade) {
@@ -101,7 +102,11 @@ fn container_words(container: &Container, run: &RunNetwork, text: &mut String) {
 fn own_words(endpoint: &Endpoint) -> String {
     let addresses: Vec<_> = endpoint.addresses.iter().map(ToString::to_string).collect();
     let internet = matches!(endpoint.medium, Medium::Alone { internet: true, .. });
-    let reach = if internet { "reach each other, and it reaches the outside with the host's address" } else { "reach each other, and it reaches nobody else" };
+    let reach = if internet {
+        "reach each other, and it reaches the outside with the host's address"
+    } else {
+        "reach each other, and it reaches nobody else"
+    };
     format!("it and the host {reach} (addnetwork, {});", addresses.join(", "))
 }
 
