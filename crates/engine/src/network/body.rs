@@ -351,16 +351,11 @@ pub(crate) fn remove(engine: &Engine, network: &Network) -> Result<(), Error> {
     let mut firewall = open_firewall(engine)?;
     if firewall.state().doing(doing)? == State::Current {
         firewall.apply(&FirewallStep::remove(format!("close network {}", network.name), elements)).doing(doing)?;
-        remove_if_empty(&mut firewall).doing(doing)?;
+        firewall.withdraw_if_empty(super::decide::LINKS).doing(doing)?;
     }
     if let Driver::Bridge { link, .. } = &network.driver {
         let remove = LinkStep::host(LinkChange::Remove(link.clone()));
         Links::new(engine.recorder()).apply(&[remove]).doing(doing)?;
     }
     Ok(())
-}
-
-/// Removes the table when nothing is in it any more.
-pub(crate) fn remove_if_empty(firewall: &mut Firewall<'_>) -> Result<(), net::firewall::FirewallError> {
-    if firewall.elements()?.is_empty() { firewall.withdraw(super::decide::LINKS) } else { Ok(()) }
 }
