@@ -56,10 +56,13 @@ fn a_published_port_answers_everybody_and_sees_who_comes() {
 }
 
 #[test]
-fn a_host_that_is_strict_about_where_packets_come_from_is_answered_too() {
+fn the_same_where_packets_are_checked_strictly_and_bridges_keep_them_from_the_firewall() {
     answers_everybody(
         "for link in all default eth0; do echo 1 > /proc/sys/net/ipv4/conf/$link/rp_filter; done
-         echo 0 > /proc/sys/net/bridge/bridge-nf-call-iptables || true",
+         for tables in iptables ip6tables; do
+             file=/proc/sys/net/bridge/bridge-nf-call-$tables
+             ! test -e $file || echo 0 > $file
+         done",
     );
 }
 

@@ -337,7 +337,8 @@ impl Explain for SysctlStep<'_> {
 
 /// Tells whether bridges hand what they switch to the firewall.
 pub(crate) fn bridges_ask_the_firewall() -> bool {
-    read("net/bridge/bridge-nf-call-iptables").as_deref() == Some("1")
+    let asks = |tables: &str| read(&format!("net/bridge/bridge-nf-call-{tables}")).as_deref() == Some("1");
+    asks("iptables") || asks("ip6tables")
 }
 
 /// Takes a network's body away: its rules, its bridge.

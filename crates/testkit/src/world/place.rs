@@ -67,11 +67,20 @@ impl Place {
 
     /// Returns the first address of global scope that one of its links has.
     pub fn address(&self, link: &str, ipv6: bool) -> IpAddr {
+        self.find_address(&format!("dev {link}"), ipv6)
+    }
+
+    /// Returns the first IPv4 address of global scope that it has.
+    pub fn any_address(&self) -> IpAddr {
+        self.find_address("", false)
+    }
+
+    fn find_address(&self, link: &str, ipv6: bool) -> IpAddr {
         let family = if ipv6 { 6 } else { 4 };
-        let text = self.shell(&format!("ip -{family} -oneline address show dev {link} scope global"));
+        let text = self.shell(&format!("ip -{family} -oneline address show {link} scope global"));
         let with_prefix = text.split_whitespace().skip_while(|word| !word.starts_with("inet")).nth(1);
         let address = with_prefix.and_then(|text| text.split('/').next()).and_then(|text| text.parse().ok());
-        address.unwrap_or_else(|| panic!("{link} has no IPv{family} address: {text}"))
+        address.unwrap_or_else(|| panic!("no IPv{family} address: {text}"))
     }
 }
 
