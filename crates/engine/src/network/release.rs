@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use net::firewall::{Firewall, FirewallStep, forget};
+use net::firewall::{Firewall, FirewallStep, Transport, forget};
 use net::link::{LinkChange, LinkStep, Links};
 use trace::Recorder;
 
@@ -69,15 +69,16 @@ fn withdraw(layout: &Layout, id: &ContainerId, run: &RunNetwork) -> Result<Optio
     Ok(firewall)
 }
 
-/// Lets the kernel forget the connections of ports that are published no more: those of UDP would go on for as long as
-/// somebody sends.
+/// Lets the kernel forget what came by ports that are published no more, or were not until now: UDP would go where it went for
+/// as long as somebody sends. Connections of TCP end by themselves, and to look at all that the kernel tracks takes it
+/// milliseconds.
 pub(super) fn forget_flows(run: &RunNetwork) {
-    if run.ports.is_empty() {
+    let ports: Vec<_> = run.ports.iter().filter(|port| port.transport != Transport::Tcp).collect();
+    if ports.is_empty() {
         return;
     }
-    let forgotten = forget(None, |flow| run.ports.iter().any(|port| flow.came_by(port)));
-    if let Err(error) = forgotten {
-        tracing::warn!("connections of ports that are published no more cannot be forgotten: {error}");
+    if let Err(error) = forget(None, |flow| ports.iter().any(|port| flow.came_by(port))) {
+        tracing::warn!("what came by ports that are published no more cannot be forgotten: {error}");
     }
 }
 
