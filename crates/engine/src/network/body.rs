@@ -337,7 +337,8 @@ impl Explain for SysctlStep<'_> {
 
 /// Tells whether bridges hand what they switch to the firewall.
 pub(crate) fn bridges_ask_the_firewall() -> bool {
-    read("net/bridge/bridge-nf-call-iptables").as_deref() == Some("1")
+    let asks = |tables: &str| read(&format!("net/bridge/bridge-nf-call-{tables}")).as_deref() == Some("1");
+    asks("iptables") || asks("ip6tables")
 }
 
 /// Takes a network's body away: its rules, its bridge.
@@ -351,16 +352,11 @@ pub(crate) fn remove(engine: &Engine, network: &Network) -> Result<(), Error> {
     let mut firewall = open_firewall(engine)?;
     if firewall.state().doing(doing)? == State::Current {
         firewall.apply(&FirewallStep::remove(format!("close network {}", network.name), elements)).doing(doing)?;
-        remove_if_empty(&mut firewall).doing(doing)?;
+        firewall.withdraw_if_empty(super::decide::LINKS).doing(doing)?;
     }
     if let Driver::Bridge { link, .. } = &network.driver {
         let remove = LinkStep::host(LinkChange::Remove(link.clone()));
         Links::new(engine.recorder()).apply(&[remove]).doing(doing)?;
     }
     Ok(())
-}
-
-/// Removes the table when nothing is in it any more.
-pub(crate) fn remove_if_empty(firewall: &mut Firewall<'_>) -> Result<(), net::firewall::FirewallError> {
-    if firewall.elements()?.is_empty() { firewall.withdraw(super::decide::LINKS) } else { Ok(()) }
 }

@@ -53,6 +53,10 @@ fn withdraw(layout: &Layout, id: &ContainerId, run: &RunNetwork) -> Result<Optio
     if !elements.is_empty() {
         let firewall = firewall.insert(Firewall::open(None, &SILENT).doing(doing)?);
         firewall.apply(&FirewallStep::remove("close what led to a container", elements)).doing(doing)?;
+        // A network's bridge stays until it is pruned, and the table with it; a link that stood alone leaves neither.
+        if run.endpoints.iter().any(|endpoint| endpoint.network.is_none()) {
+            firewall.withdraw_if_empty(super::decide::LINKS).doing(doing)?;
+        }
     }
     forget_flows(run);
     if layout.shared_network(id).exists() {

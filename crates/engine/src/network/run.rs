@@ -103,6 +103,9 @@ impl Peer {
     }
 }
 
+/// The metric of a route that is taken when there is no other.
+const WORST: u32 = 1 << 16;
+
 impl Endpoint {
     /// Returns the host's link that belongs to it alone, if it has one.
     pub(crate) fn host_link(&self) -> Option<&str> {
@@ -143,6 +146,16 @@ impl Endpoint {
                 let own = |address: &IpNet| LinkStep::host(LinkChange::AddAddress(host.clone(), *address));
                 let at = 1.min(steps.len());
                 steps.splice(at..at, addresses.iter().map(own));
+                if !self.leads_out {
+                    // Who comes from afar by a published port is answered this way. Nothing else gets anywhere by it: the
+                    // firewall sees to that, and any other way out is a better one.
+                    let last_resort = |router: &IpAddr| {
+                        let route = Route::default_via(*router);
+                        LinkChange::AddRoute(Route { link: Some(self.name.clone()), metric: Some(WORST), ..route })
+                    };
+                    let routes = self.routers.iter().map(last_resort);
+                    steps.extend(routes.map(|change| LinkStep::inside(namespace, change)));
+                }
                 steps
             }
             Medium::Macvlan { parent, mode } => self.on_parent(LinkKind::Macvlan(parent.clone(), *mode), namespace),

@@ -214,7 +214,7 @@ impl<'a> Firewall<'a> {
     }
 
     /// Reads the elements, and the number of the ruleset in which they are.
-    fn read(&mut self) -> Result<(Option<u32>, Vec<Element>), FirewallError> {
+    pub(super) fn read(&mut self) -> Result<(Option<u32>, Vec<Element>), FirewallError> {
         for _ in 0..TRIES {
             let before = self.generation().map_err(FirewallError::Read)?;
             let read: sys::Result<Vec<_>> = Set::ALL.into_iter().map(|set| self.elements_of(set)).collect();

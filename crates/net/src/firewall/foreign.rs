@@ -11,6 +11,7 @@ use sys::Errno;
 use trace::{Explain, Step, quote};
 
 use super::apply::{Firewall, FirewallError, TRIES, changed_meanwhile, first};
+use super::message;
 use super::step::FirewallStep;
 use super::table::{Hook, Load, TABLE};
 use super::wire::{self, FIXED_LENGTH, IN_TABLE, INET, REGISTER};
@@ -42,7 +43,32 @@ impl Firewall<'_> {
 
     /// Removes our table, and our rules from the chains of others. It goes on past a failure, and gives the first one back.
     pub fn withdraw(&mut self, prefix: &str) -> Result<(), FirewallError> {
-        let mut result = self.apply(&FirewallStep::Remove);
+        let removed = self.apply(&FirewallStep::Remove);
+        let left = self.leave_foreign(prefix);
+        removed.and(left)
+    }
+
+    /// Does the same if nothing is in our table, and tells whether it was so. An element that another command adds meanwhile
+    /// is not lost: the kernel then refuses to remove the table, and it is looked at anew.
+    pub fn withdraw_if_empty(&mut self, prefix: &str) -> Result<bool, FirewallError> {
+        for _ in 0..TRIES {
+            let (generation, elements) = self.read()?;
+            if !elements.is_empty() {
+                return Ok(false);
+            }
+            self.recorder.record(&FirewallStep::Remove);
+            match self.socket.transaction(&message::remove_table(), generation).map_err(first) {
+                Ok(()) => return self.leave_foreign(prefix).map(|()| true),
+                Err(error) if error.errno() == changed_meanwhile() => {}
+                Err(source) => return Err(FirewallError::Step { what: FirewallStep::Remove.explain().what, source }),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Removes our rules from the chains of others.
+    fn leave_foreign(&mut self, prefix: &str) -> Result<(), FirewallError> {
+        let mut result = Ok(());
         for chain in self.foreign_chains()? {
             let all = |ours: &[Ours]| ChainStep { chain: &chain, prefix, insert: Vec::new(), delete: ours.to_vec() };
             result = result.and(self.mend(&chain, prefix, all).map(drop));
