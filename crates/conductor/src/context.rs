@@ -10,6 +10,7 @@ use trace::Recorder;
 use crate::cli::globals::Globals;
 use crate::error::Failure;
 use crate::personality::Face;
+use crate::settings;
 
 const ROOT: &str = "/var/lib/conductor";
 const STATE: &str = "/run/conductor";
@@ -49,7 +50,8 @@ impl Context {
 
     /// Opens the engine with a recorder of the command's own.
     pub(crate) fn engine_telling(&self, recorder: Recorder) -> Result<Engine, Failure> {
-        Ok(Engine::open(&self.root()?, &self.state()?, recorder)?)
+        let settings = settings::read(self.face)?;
+        Ok(Engine::open(&self.root()?, &self.state()?, recorder)?.with_settings(settings))
     }
 
     /// Opens the store of images.

@@ -96,7 +96,7 @@ impl PsArgs {
                 self.command(container),
                 ago(now, container.created),
                 status(&container.state, now),
-                String::new(),
+                container.ports.join(", "),
                 container.name.to_string(),
             ]);
         }
@@ -121,7 +121,7 @@ impl PsArgs {
             "RunningFor": ago(now, container.created),
             "State": container.state.status.as_str(),
             "Status": status(&container.state, now),
-            "Ports": "",
+            "Ports": container.ports.join(", "),
             "Names": container.name.as_str(),
             "Labels": labels.join(","),
             "Label": container.labels,
@@ -252,6 +252,7 @@ mod tests {
             args: vec!["sleep".to_owned(), "a very long time".to_owned()],
             created: "2026-01-01T23:58:00Z".parse().unwrap(),
             labels: [("role".to_owned(), "web".to_owned())].into(),
+            ports: Vec::new(),
             state,
         }
     }

@@ -156,6 +156,7 @@ impl Engine {
         let peers = wishes(self.layout(), container)?.peers;
         for id in peers {
             let Ok(Some(other)) = records::container(self.layout(), &id) else { continue };
+            let _lock = release::lock_wishes(self.layout(), &id)?;
             let Some(mut there) = Running::find(self, &other)? else { continue };
             let mut here = Running { run: run.clone(), namespace: Namespace::of(pid)? };
             join(self, (container, &mut here), (&other, &mut there))?;
@@ -381,9 +382,15 @@ fn join(engine: &Engine, one: (&Container, &mut Running), other: (&Container, &m
     let (Some(ours), Some(theirs)) = (reachable(&here.run), reachable(&there.run)) else { return Ok(()) };
     let pairs = [false, true].into_iter().filter_map(|ipv6| Some(Peers(ours.address(ipv6)?, theirs.address(ipv6)?)));
     let pairs: Vec<_> = pairs.collect();
-    here.run.peers.retain(|peer| peer.id != other.id);
-    here.run.peers.push(Peer { id: other.id.clone(), name: other.name.clone(), pairs });
-    here.run.write(engine.layout(), &one.id)?;
+    let reversed = pairs.iter().map(|pair| Peers(pair.1, pair.0)).collect();
+    let note = |container: &Container, running: &mut Running, peer: Peer| {
+        running.run.peers.retain(|known| known.id != peer.id);
+        running.run.peers.push(peer);
+        running.run.write(engine.layout(), &container.id)?;
+        if running.run.answers { files::write_names(engine, container, &running.run) } else { Ok(()) }
+    };
+    note(one, here, Peer { id: other.id.clone(), name: other.name.clone(), pairs, follows: false })?;
+    note(other, there, Peer { id: one.id.clone(), name: one.name.clone(), pairs: reversed, follows: true })?;
     lead_to(engine, &ours, &theirs, here)?;
     lead_to(engine, &theirs, &ours, there)?;
     engine.open_ways(&here.run)

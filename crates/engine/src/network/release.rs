@@ -6,7 +6,7 @@ use trace::Recorder;
 
 use super::NetworkId;
 use super::records::NetworkLock;
-use super::run::RunNetwork;
+use super::run::{Peer, RunNetwork};
 use crate::error::Doing;
 use crate::layout::Layout;
 use crate::{ContainerId, Error, ledger, remove};
@@ -75,7 +75,7 @@ fn forget_peers(layout: &Layout, id: &ContainerId, recorder: &Recorder) -> Resul
         let (gone, left): (Vec<_>, Vec<_>) = run.peers.into_iter().partition(|peer| peer.id == *id);
         run.peers = left;
         if !gone.is_empty() {
-            let elements = gone.iter().flat_map(|peer| &peer.pairs).flat_map(net::firewall::Peers::elements).collect();
+            let elements = gone.iter().flat_map(Peer::elements).collect();
             let doing = || "part two containers";
             let mut firewall = Firewall::open(None, recorder).doing(doing)?;
             firewall.apply(&FirewallStep::remove("part two containers", elements)).doing(doing)?;

@@ -90,6 +90,17 @@ pub(crate) struct Peer {
     pub(crate) name: ContainerName,
     /// Pairs of addresses, ours first.
     pub(crate) pairs: Vec<Peers>,
+    /// The other one has the firewall's elements on its record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) follows: bool,
+}
+
+impl Peer {
+    /// Returns the elements that let the two reach each other, where they are ours.
+    pub(crate) fn elements(&self) -> Vec<Element> {
+        let pairs = self.pairs.iter().filter(|_| !self.follows);
+        pairs.flat_map(Peers::elements).collect()
+    }
 }
 
 impl Endpoint {
@@ -208,7 +219,7 @@ impl RunNetwork {
     pub(crate) fn elements(&self) -> Vec<Element> {
         let rules = self.endpoints.iter().flat_map(Endpoint::own_elements);
         let ports = self.ports.iter().flat_map(Publication::elements);
-        let peers = self.peers.iter().flat_map(|peer| &peer.pairs).flat_map(Peers::elements);
+        let peers = self.peers.iter().flat_map(Peer::elements);
         rules.chain(ports).chain(peers).collect()
     }
 

@@ -13,7 +13,7 @@ use trace::{Explain, Step, quote};
 use super::apply::{Firewall, FirewallError, TRIES, changed_meanwhile, first};
 use super::step::FirewallStep;
 use super::table::{Hook, Load, TABLE};
-use super::wire::{self, FIXED_LENGTH, INET, IN_TABLE, REGISTER};
+use super::wire::{self, FIXED_LENGTH, IN_TABLE, INET, REGISTER};
 use crate::netlink::codec::text;
 use crate::netlink::{Answer, Request, Writer, attributes};
 
@@ -238,9 +238,11 @@ impl ChainStep<'_> {
 impl Explain for ChainStep<'_> {
     fn explain(&self) -> Step {
         let Self { chain, prefix, .. } = self;
-        let insert = self.insert.iter().rev().map(|way| {
-            format!("insert rule {chain} {} \"{prefix}*\" counter accept", way.text())
-        });
+        let insert = self
+            .insert
+            .iter()
+            .rev()
+            .map(|way| format!("insert rule {chain} {} \"{prefix}*\" counter accept", way.text()));
         let delete = self.delete.iter().map(|rule| format!("delete rule {chain} handle {}", rule.handle));
         let lines: Vec<_> = insert.chain(delete).collect();
         let what = match self.delete.is_empty() {

@@ -57,32 +57,27 @@ pub(crate) fn get_elements(set: Set) -> Request {
     })
 }
 
-/// Makes the questions for one element: one, or two for a subnet alone, whose first and last addresses lead to the two
-/// elements that it is.
+/// Makes the questions for one element: one, or two for a subnet alone, which is two elements. The kernel finds both by an
+/// address between them, and by the last one of the subnet none but those that belong together.
 pub(crate) fn get_element(element: &Element) -> Vec<Request> {
     let shape = element.set.shape();
-    let question = |write: &dyn Fn(&mut Writer)| {
+    let alone = shape.subnets && shape.key.len() == 1;
+    let question = |flags: u32| {
         request(wire::GET_ELEMENT, 0, format!("NFT_MSG_GETSETELEM({}, {element})", shape.name), |body| {
             body.text(IN_TABLE, TABLE).text(2, shape.name).nest(ELEMENTS, |list| {
-                list.nest(LIST_ITEM, write);
+                list.nest(LIST_ITEM, |item| {
+                    number(item, element::FLAGS, flags);
+                    data(item, element::KEY, &joined(&element.key, if alone { Part::last } else { Part::first }));
+                    if shape.subnets && !alone {
+                        data(item, element::KEY_END, &joined(&element.key, Part::last));
+                    }
+                });
             });
         })
     };
-    let mut questions = vec![question(&|item| {
-        data(item, element::KEY, &joined(&element.key, Part::first));
-        if shape.subnets && shape.key.len() > 1 {
-            data(item, element::KEY_END, &joined(&element.key, Part::last));
-        }
-    })];
-    if let (true, [part]) = (shape.subnets, &element.key[..])
-        && successor(part.last()).is_some()
-    {
-        questions.push(question(&|item| {
-            item.attribute(element::FLAGS, &element::IS_END.to_be_bytes());
-            data(item, element::KEY, &part.last());
-        }));
-    }
-    questions
+    let has_end = alone && element.key.iter().any(|part| successor(part.last()).is_some());
+    let flags = if has_end { &[0, element::IS_END][..] } else { &[0] };
+    flags.iter().map(|flags| question(*flags)).collect()
 }
 
 /// Adds an element; one that is there with the same value is left.

@@ -35,7 +35,8 @@
 //! which may be translated and routed like any other. The answer comes to the gateway's address; once the kernel has
 //! translated its source back to `127.0.0.1:8080`, which happens behind the routing decision, `loopback_in` writes the
 //! client's `127.0.0.1` back in. Nobody on the wire can forge such an answer: a packet with a loopback source that comes
-//! from a link other than `lo` is dropped before it gets there. `::1` goes the same way.
+//! from a link other than `lo` is dropped before it gets there. Nor can a neighbour reach a port of loopback by sending to
+//! the loopback address: `prerouting` drops that before it translates. `::1` goes the same way.
 //!
 //! # Who may talk to whom
 //!

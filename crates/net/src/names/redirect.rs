@@ -55,12 +55,7 @@ pub fn listen(namespace: BorrowedFd<'_>) -> io::Result<Sockets> {
 
 /// Leads what is sent to port 53 of the address `to`, in the network behind `namespace`, to the port `to`, all of it or
 /// nothing. What was led elsewhere before is led there from now on. `path` is the namespace's file, for those who read on.
-pub fn lead(
-    namespace: BorrowedFd<'_>,
-    path: &Path,
-    to: SocketAddr,
-    recorder: &Recorder,
-) -> Result<(), FirewallError> {
+pub fn lead(namespace: BorrowedFd<'_>, path: &Path, to: SocketAddr, recorder: &Recorder) -> Result<(), FirewallError> {
     let step = Lead { path, to };
     recorder.record(&step);
     let mut socket = Socket::open(Protocol::Netfilter, Some(namespace)).map_err(FirewallError::Socket)?;
@@ -83,9 +78,11 @@ fn make(to: SocketAddr, flags: u16) -> Vec<Request> {
         wire::about_table(family.number(), wire::NEW_TABLE, wire::CREATE | flags, TABLE),
         wire::make_chain(family.number(), TABLE, &CHAIN),
     ];
-    requests.extend(TRANSPORTS.map(|(_, transport)| {
-        wire::make_rule(family.number(), TABLE, CHAIN.name, |list| rule(list, transport, to))
-    }));
+    requests.extend(
+        TRANSPORTS.map(|(_, transport)| {
+            wire::make_rule(family.number(), TABLE, CHAIN.name, |list| rule(list, transport, to))
+        }),
+    );
     requests
 }
 
