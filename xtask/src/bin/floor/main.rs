@@ -10,7 +10,7 @@
 //! process that started it, so the one that starts it has to be small.
 //!
 //! `floor calls [FILTER]` times system calls under a filter, `floor death` how soon a death is known. `floor write`, `floor
-//! copy` and `floor check` are the ends and the middle of a pipe.
+//! copy` and `floor check` are the ends and the middle of a pipe, `floor serve` and `floor ask` those of a connection.
 
 #![allow(unsafe_code, reason = "the floor is made of bare system calls, through the one function in `bare`")]
 #![allow(clippy::cast_possible_truncation, reason = "the arguments of a call are words of the machine")]
@@ -21,9 +21,11 @@ mod calls;
 mod confine;
 mod death;
 mod link;
+mod processors;
 mod root;
 mod stopwatch;
 mod stream;
+mod talk;
 
 use std::ffi::CString;
 use std::fs::File;
@@ -56,8 +58,10 @@ fn main() -> ExitCode {
         Some("write") => stream::write(&words[1..]).map(|()| 0),
         Some("copy") => stream::copy().map(|()| 0),
         Some("check") => stream::check(&words[1..]).map(|()| 0),
+        Some("serve") => talk::serve(words.get(1)).map(|()| 0),
+        Some("ask") => talk::ask().map(|()| 0),
         Some("image" | "bundle") => Work::parse(&words).and_then(|work| run(&work)),
-        _ => Err(io::Error::other("floor image|bundle|calls|check|copy|death|stopwatch|write")),
+        _ => Err(io::Error::other("floor ask|image|bundle|calls|check|copy|death|serve|stopwatch|write")),
     };
     match done {
         Ok(code) => ExitCode::from(code),
