@@ -15,10 +15,9 @@ use super::stopwatch::{Dialogue, Lap, Stopwatch};
 use super::subjects::{Workplace, make, text};
 use crate::{Outcome, shell};
 
-/// What makes a host of a new namespace, and stays in it as the stopwatch. `$1` is where our engine keeps its state; CNI
-/// writes down addresses below `/var/lib/cni`.
-const HOST: &str = "ip link set lo up && echo 1 > /proc/sys/net/ipv4/ip_forward && mkdir -p /var/lib/cni \
-    && mount -t tmpfs tmpfs \"$1\" && mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /var/lib/cni && shift && exec \"$@\"";
+/// What makes a host of a new namespace, and stays in it as the stopwatch. `$1` is where our engine keeps its state.
+const HOST: &str = "ip link set lo up && echo 1 > /proc/sys/net/ipv4/ip_forward && mount -t tmpfs tmpfs /run \
+    && mount -t tmpfs tmpfs \"$1\" && shift && exec \"$@\"";
 
 /// What makes a client of a new namespace.
 const OUTSIDE: &str = "ip link set lo up && exec \"$@\"";

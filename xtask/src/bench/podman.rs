@@ -1,12 +1,12 @@
 //! Debian's podman, on a host of its own.
 
 use super::hosts::{Host, configuration};
-use super::subjects::{IMAGE, Workplace, text, write};
+use super::subjects::{IMAGE, Workplace, make, text, write};
 use crate::{Outcome, shell};
 
 /// What it needs to be told on hosts without systemd, with lowered limits and cgroups of both versions.
 const CONFIGURATION: &str = "[containers]\ndefault_ulimits = []\n[engine]\ncgroup_manager = \"cgroupfs\"\n\
-    runtime = \"runc\"\nevents_logger = \"file\"\n";
+    runtime = \"runc\"\nevents_logger = \"file\"\n[network]\nnetwork_backend = \"netavark\"\n";
 
 /// Where it keeps what does not outlive a start of its host: in a directory that every [`Host`] has for itself.
 const STATE: &str = "/run/podman";
@@ -16,8 +16,14 @@ pub(super) fn host(place: &Workplace) -> Outcome<Host> {
     if !shell::has("podman") {
         return Err("there is no podman".to_owned());
     }
-    write(&configuration(place), CONFIGURATION.as_bytes())?;
-    let _ = std::fs::remove_dir_all(place.path("podman"));
+    // It would write its networks down in `/etc`.
+    let networks = place.path("podman-networks");
+    for old in [&place.path("podman"), &networks] {
+        let _ = std::fs::remove_dir_all(old);
+    }
+    make(&networks)?;
+    let lines = format!("{CONFIGURATION}network_config_dir = {:?}\n", text(&networks));
+    write(&configuration(place), lines.as_bytes())?;
     let host = Host::make(place)?;
     host.succeed(place, &line(place, &["import", "--quiet", &text(&place.path("tree.tar")), IMAGE]))?;
     Ok(host)
