@@ -1,7 +1,7 @@
 //! A container on a bridge, from nothing to nothing.
 
 use super::Rounds;
-use super::hosts::{Host, Subject, remove_all, take_turns};
+use super::hosts::{Host, Subject, take_turns};
 use super::podman;
 use super::rows::floor_image;
 use super::stopwatch::median;
@@ -29,8 +29,7 @@ pub(super) fn bridge(place: &Workplace, rounds: Rounds) -> Outcome<Vec<Figure>> 
     let mut ours = Subject { host: ours, lines: OURS.map(|words| place.engine(words)).to_vec() };
     let mut theirs = Subject { host: theirs, lines: THEIRS.map(|words| podman::line(place, words)).to_vec() };
     let laps = take_turns(rounds, [&mut floor, &mut ours, &mut theirs]);
-    remove_all(place, &ours.host)?;
-    podman::remove_all(place, &theirs.host)?;
+    podman::remove_both(place, &ours.host, &theirs.host)?;
     let [floor, ours, theirs] = laps?.map(|laps| laps.iter().map(|laps| median(laps)).collect::<Vec<_>>());
     let plain = figures("run --rm on a bridge", floor[0], ours[0], theirs[0]);
     Ok([plain, figures("run --rm -p 0:80", floor[0], ours[1], theirs[1])].concat())

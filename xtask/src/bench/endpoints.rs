@@ -28,12 +28,11 @@ const CHANGES: [&str; 2] = ["connect", "disconnect"];
 pub(super) fn endpoints(place: &Workplace, rounds: Rounds) -> Outcome<Vec<Figure>> {
     let mut ours = Subject { host: Host::make(place)?, lines: changes(|words| place.engine(words)) };
     let mut theirs = Subject { host: podman::host(place)?, lines: changes(|words| podman::line(place, words)) };
-    prepare(place, &ours.host, &[], |words| place.engine(words))?;
     // Podman would need another program to answer for names; it is spared that.
-    let laps = prepare(place, &theirs.host, &["--disable-dns"], |words| podman::line(place, words))
+    let laps = prepare(place, &ours.host, &[], |words| place.engine(words))
+        .and_then(|()| prepare(place, &theirs.host, &["--disable-dns"], |words| podman::line(place, words)))
         .and_then(|()| take_turns(rounds, [&mut theirs, &mut ours]));
-    podman::remove_all(place, &theirs.host)?;
-    remove_all(place, &ours.host)?;
+    podman::remove_both(place, &ours.host, &theirs.host)?;
     let crowd = crowd(place, &mut ours.host);
     remove_all(place, &ours.host)?;
     ours.host.succeed(place, &place.engine(&["network", "rm", "bench"]))?;

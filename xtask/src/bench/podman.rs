@@ -1,6 +1,6 @@
 //! Debian's podman, on a host of its own.
 
-use super::hosts::{Host, configuration};
+use super::hosts::{Host, configuration, remove_all};
 use super::subjects::{IMAGE, Workplace, make, text, write};
 use crate::{Outcome, shell};
 
@@ -36,7 +36,8 @@ pub(super) fn line(place: &Workplace, words: &[&str]) -> Vec<String> {
     all.into_iter().map(str::to_owned).collect()
 }
 
-/// Leaves no container, whatever came of the row.
-pub(super) fn remove_all(place: &Workplace, host: &Host) -> Outcome {
-    host.succeed(place, &line(place, &["rm", "--all", "--force", "--time", "0"])).map(drop)
+/// Leaves no container of ours on the one host and none of podman's on the other, whatever came of the row.
+pub(super) fn remove_both(place: &Workplace, ours: &Host, theirs: &Host) -> Outcome {
+    let removed = theirs.succeed(place, &line(place, &["rm", "--all", "--force", "--time", "0"]));
+    remove_all(place, ours).and(removed.map(drop))
 }

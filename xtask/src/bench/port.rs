@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Rounds;
-use super::hosts::{Client, Host, OUTER, remove_all};
+use super::hosts::{Client, Host, OUTER};
 use super::podman;
 use super::stopwatch::{Dialogue, middle};
 use super::subjects::{IMAGE, Workplace};
@@ -29,6 +29,9 @@ const PLAIN: &str = "ip link add plain0 type bridge && ip address add 198.51.100
     && ip route add default via 198.51.100.1'";
 const PLAIN_ADDRESS: &str = "198.51.100.2";
 
+/// How often bytes are sent in megabytes, at most.
+const STREAMS: usize = 21;
+
 /// How soon a server has to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -41,8 +44,7 @@ pub(super) fn port(place: &Workplace, rounds: Rounds) -> Outcome<Vec<Figure>> {
         let mut subjects = [&mut plain, &mut theirs, &mut ours];
         KINDS.iter().map(|kind| kind.measure(rounds, &mut subjects)).collect()
     });
-    remove_all(place, &ours)?;
-    podman::remove_all(place, &theirs)?;
+    podman::remove_both(place, &ours, &theirs)?;
     figures
 }
 
@@ -79,8 +81,8 @@ const KINDS: &[Kind] = &[
     Kind { what: "round trip by loopback", word: "echo", number: 1000, client: Client::Inside },
     Kind { what: "connection from outside", word: "connect", number: 50, client: Client::Outside },
     Kind { what: "connection by loopback", word: "connect", number: 50, client: Client::Inside },
-    Kind { what: "into a published port", word: "send", number: 500_000_000, client: Client::Outside },
-    Kind { what: "out of a published port", word: "receive", number: 500_000_000, client: Client::Outside },
+    Kind { what: "into a published port", word: "send", number: 200_000_000, client: Client::Outside },
+    Kind { what: "out of a published port", word: "receive", number: 200_000_000, client: Client::Outside },
 ];
 
 impl Kind {
@@ -95,7 +97,7 @@ impl Kind {
         for (host, address) in subjects.iter_mut().zip(addresses) {
             wait_for(host, self.client, address)?;
         }
-        let counted = if self.is_stream() { rounds.heavy } else { rounds.counted };
+        let counted = if self.is_stream() { rounds.counted.min(STREAMS) } else { rounds.counted };
         let mut laps: [Vec<f64>; 3] = Default::default();
         for _ in 0..counted {
             for ((host, address), laps) in subjects.iter_mut().zip(addresses).zip(&mut laps) {
