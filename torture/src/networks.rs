@@ -37,7 +37,7 @@ const OPERATIONS: &[&[&str]] = &[
     &["restart", "--time", "0", "old"],
     &["rm", "-f", "old"],
     &["network", "create", "gamma"],
-    &["network", "prune", "-f"],
+    &["network", "inspect", "alpha"],
 ];
 
 /// Every so many rounds somebody is killed.

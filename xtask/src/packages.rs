@@ -19,6 +19,7 @@ const NEEDS: &[(&str, &[&str])] = &[
             "erofs-utils",
             "gcc",
             "iproute2",
+            "iptables",
             "libarchive-tools",
             "libc6-dev",
             "libseccomp-dev",

@@ -4,6 +4,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use sys::Errno;
+use sys::event::{EventFlags, Poller};
 use sys::signal::SignalFd;
 
 use crate::error::{Chain, Doing};
@@ -100,39 +101,76 @@ fn try_connect(layout: &Layout, id: &ContainerId, wishes: Wishes) -> Result<Atte
 }
 
 /// Hands sockets to a container's monitor with a frame, and waits until it has done what that says.
+///
+/// The caller may hold what the monitor waits for once the container's first process, `process`, has ended: from then on
+/// there is no answer to wait for.
 pub(crate) fn hand_over(
     layout: &Layout,
     container: &Container,
+    process: BorrowedFd<'_>,
     frame: ToMonitor<'_>,
     sockets: &[BorrowedFd<'_>],
 ) -> Result<(), Error> {
     let doing = || format!("speak with the monitor of container {}", container.name);
     let not_running = || Error::NotRunning(container.name.to_string());
-    let connection = connect_to_owner(layout, &container.id, Wishes::default())?.ok_or_else(not_running)?;
-    if connection.version < SOCKETS {
-        return Err(Error::OldMonitor(container.name.to_string()));
+    let run = sys::path::Root::open(&layout.run(&container.id)).map_err(|_| not_running())?;
+    let socket = match sys::socket::connect_messages_at(&run, SOCKET) {
+        Err(error) if matches!(error.errno(), Errno::NOENT | Errno::CONNREFUSED) => return Err(not_running()),
+        socket => socket.doing(doing)?,
+    };
+    let ask = |frame: ToMonitor<'_>, sockets: &[BorrowedFd<'_>], is_meant: fn(&ToClient<'_>) -> Option<u8>| {
+        let mut bytes = Vec::new();
+        frame.encode(&mut bytes);
+        sys::socket::send(&socket, &bytes, sockets)?;
+        answer(&socket, process, is_meant)
+    };
+    let hello = ToMonitor::Hello { version: VERSION, wishes: Wishes::default() };
+    let version =
+        |answer: &ToClient<'_>| if let ToClient::Welcome { version } = answer { Some(*version) } else { None };
+    match ask(hello, &[], version).doing(doing)? {
+        None => return Err(not_running()),
+        Some(version) if version < SOCKETS => return Err(Error::OldMonitor(container.name.to_string())),
+        Some(_) => {}
     }
-    let mut bytes = Vec::new();
-    frame.encode(&mut bytes);
+    let done = |answer: &ToClient<'_>| matches!(answer, ToClient::Done).then_some(0);
     // A message carries a few descriptors at most.
     let mut parts: Vec<_> = sockets.chunks(8).collect();
     if parts.is_empty() {
         parts.push(&[]);
     }
     for part in parts {
-        sys::socket::send(&connection.socket, &bytes, part).doing(doing)?;
-        let mut answer = [0; FRAME];
-        loop {
-            let (length, _) = sys::socket::receive(&connection.socket, &mut answer).doing(doing)?;
-            match ToClient::decode(&answer[..length]) {
-                Some(ToClient::Done) => break,
-                // It has just ended, and took all it had with it.
-                _ if length == 0 => return Err(not_running()),
-                _ => {}
-            }
-        }
+        ask(frame, part, done).doing(doing)?.ok_or_else(not_running)?;
     }
     Ok(())
+}
+
+/// Waits for the answer that is meant; `None` when the monitor, or the container's first process, is gone.
+fn answer(
+    socket: &OwnedFd,
+    process: BorrowedFd<'_>,
+    is_meant: fn(&ToClient<'_>) -> Option<u8>,
+) -> sys::Result<Option<u8>> {
+    const ANSWER: u64 = 0;
+    const END: u64 = 1;
+    let poller = Poller::new()?;
+    poller.add(socket, ANSWER, EventFlags::IN)?;
+    poller.add(process, END, EventFlags::IN)?;
+    let mut frame = [0; FRAME];
+    loop {
+        if !poller.wait(None)?.iter().any(|event| event.token == ANSWER) {
+            return Ok(None);
+        }
+        let length = match sys::socket::receive(socket, &mut frame) {
+            Ok((length, _)) => length,
+            Err(error) if matches!(error.errno(), Errno::CONNRESET | Errno::PIPE) => 0,
+            Err(error) => return Err(error),
+        };
+        match ToClient::decode(&frame[..length]) {
+            _ if length == 0 => return Ok(None),
+            Some(answer) if let Some(meant) = is_meant(&answer) => return Ok(Some(meant)),
+            _ => {}
+        }
+    }
 }
 
 /// Asks a container's monitor to tell when the log has grown; `None` when it does not run.

@@ -20,8 +20,8 @@ use crate::health::{self, HealthCheck, ImageHealth};
 use crate::layout::Layout;
 use crate::ledger::{self, Claim};
 use crate::names;
-use crate::spec::{self, Host, SpecError};
 use crate::network::{ExposedPort, PortRequest};
+use crate::spec::{self, Host, SpecError};
 use crate::{
     Container, ContainerId, ContainerName, CreateRequest, Engine, Error, MountRequest, MountSource, NetworkMode,
     RestartPolicy, Seccomp, name, records, remove,
@@ -51,6 +51,7 @@ impl Engine {
         let image = self.image(&request.image)?;
         let id = ContainerId::from_bytes(random()?);
         let (anonymous_volumes, args) = complete(&mut request, image.config.config().as_ref())?;
+        request.ports = self.at_chosen_address(&request.ports);
         for network in &request.networks {
             self.network_for(&network.network)?;
         }
@@ -190,9 +191,12 @@ fn complete(request: &mut CreateRequest, config: Option<&Config>) -> Result<(Vec
         request.exposed.extend(ports.into_iter().filter(|port| !request.exposed.contains(port)).collect::<Vec<_>>());
     }
     if request.publish_all {
-        let leads = |port: &ExposedPort, request: &PortRequest| (request.container, request.transport) == (port.port, port.transport);
+        let leads = |port: &ExposedPort, request: &PortRequest| {
+            (request.container, request.transport) == (port.port, port.transport)
+        };
         let left = request.exposed.iter().filter(|port| !request.ports.iter().any(|one| leads(port, one)));
-        let any = left.map(|port| PortRequest { address: None, host: None, container: port.port, transport: port.transport });
+        let any =
+            left.map(|port| PortRequest { address: None, host: None, container: port.port, transport: port.transport });
         request.ports.extend(any.collect::<Vec<_>>());
     }
     let mut of_image = config.and_then(|config| config.volumes().clone()).unwrap_or_default();

@@ -19,7 +19,8 @@ pub struct Engine {
     layout: Layout,
     store: Store,
     recorder: Recorder,
-    settings: Settings,
+    /// Nothing in a monitor that starts its container again: what was chosen is on record.
+    settings: Option<Settings>,
 }
 
 /// Whether the caller stays with a container that it starts.
@@ -113,17 +114,17 @@ impl Engine {
         // The kernel, monitors and links are told these paths, whatever the working directory is there.
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let layout = Layout::new(absolute(root), absolute(state));
-        Ok(Self { store: Store::open(layout.root()), layout, recorder, settings: Settings::default() })
+        Ok(Self { store: Store::open(layout.root()), layout, recorder, settings: None })
     }
 
     /// Returns the engine with what the host's administrator has chosen.
     #[must_use]
     pub fn with_settings(self, settings: Settings) -> Self {
-        Self { settings, ..self }
+        Self { settings: Some(settings), ..self }
     }
 
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
+    pub(crate) fn settings(&self) -> Option<&Settings> {
+        self.settings.as_ref()
     }
 
     /// Returns the directory of data.

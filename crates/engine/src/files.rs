@@ -14,8 +14,8 @@ use trace::{Explain, Step, quote};
 
 use crate::error::Doing;
 use crate::layout::Layout;
-use crate::spec::Accounts;
 use crate::network::{self, RunNetwork};
+use crate::spec::Accounts;
 use crate::{Container, Engine, Error, NetworkMode};
 
 /// A file of ours in a container: where it is seen, where it lies.

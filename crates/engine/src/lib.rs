@@ -55,9 +55,7 @@ pub use health::{
     Health, HealthCheck, HealthError, HealthOnFailure, HealthOnFailureError, HealthRequest, HealthStatus, ImageHealth,
     Probe,
 };
-pub use inspect::{
-    Config, GraphDriver, HostConfig, Inspection, LogConfig, RestartPolicyView, StateView, UlimitView,
-};
+pub use inspect::{Config, GraphDriver, HostConfig, Inspection, LogConfig, RestartPolicyView, StateView, UlimitView};
 pub use logs::options::{LogDriver, LogOptionError, LogOptions};
 pub use logs::tag::{Tag, TagError};
 pub use mounts::{MountError, MountRequest, MountSource, Propagation, VolumeName};

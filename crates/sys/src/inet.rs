@@ -42,8 +42,8 @@ fn bind(at: SocketAddr, kind: Kind, again: bool) -> Result<(OwnedFd, SocketAddr)
         Kind::Udp => (SocketType::DGRAM, None),
         Kind::Sctp => (SocketType::STREAM, Some(ipproto::SCTP)),
     };
-    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, protocol)
-        .call(|| format!("socket(for {at})"))?;
+    let socket =
+        rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, protocol).call(|| format!("socket(for {at})"))?;
     if at.is_ipv6() {
         // The same port of IPv4 is another matter.
         rustix::net::sockopt::set_ipv6_v6only(&socket, true).call(|| "setsockopt(IPV6_V6ONLY, 1)")?;

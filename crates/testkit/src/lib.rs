@@ -9,6 +9,7 @@
 
 mod cgroups;
 mod leaks;
+mod networks;
 mod program;
 mod sandbox;
 mod terminal;

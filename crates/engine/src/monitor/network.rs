@@ -60,11 +60,11 @@ impl Monitor {
         }
     }
 
-    /// Leaves the container's network and gives back what it had of others; tells whether all of it is back.
-    pub(super) fn leave_networks(&mut self) -> bool {
+    /// Leaves the container's network and gives back what it had of others; nothing where that failed.
+    pub(super) fn leave_networks(&mut self) -> Option<network::Closing> {
         // Its sockets would keep the network from going.
         self.names = None;
-        let left = network::release(&self.layout, &self.order.id).is_ok();
+        let left = network::release(&self.layout, &self.order.id).ok();
         self.kept.clear();
         left
     }

@@ -13,7 +13,7 @@ use super::decide::LINKS;
 use super::pool;
 use super::records::{self, NetworkLock};
 use super::run::{Endpoint, Medium, NetworkRef, RunNetwork};
-use super::wish::{Attachment, OwnLink, Wishes};
+use super::wish::{Attachment, OwnLink, PortRequest, Wishes};
 use super::{DEFAULT_NETWORK, Driver, Network, NetworkError, ports};
 use crate::error::Doing;
 use crate::layout::Layout;
@@ -92,7 +92,8 @@ impl Engine {
         let _lock = records::lock_all(layout)?;
         let host = net::link::Network::read(None).doing(doing)?;
         let networks = records::all(layout)?;
-        let mut taken: Vec<IpNet> = networks.iter().flat_map(|network| &network.pools).map(|pool| pool.subnet).collect();
+        let mut taken: Vec<IpNet> =
+            networks.iter().flat_map(|network| &network.pools).map(|pool| pool.subnet).collect();
         for id in ledger::runs(layout)? {
             if let Ok(Some(other)) = RunNetwork::read(layout, &id) {
                 taken.extend(other.endpoints.iter().flat_map(|endpoint| endpoint.addresses.iter().map(IpNet::trunc)));
@@ -113,7 +114,7 @@ impl Engine {
                 host: link_name()?,
                 addresses: vec![with_prefix(router)?],
                 internet: own.internet,
-                way: self.settings().default_interface.clone(),
+                way: self.settings().and_then(|settings| settings.default_interface.clone()),
             },
             name: if super::decide::is_link_name(&name) { name } else { run.free_name() },
             mtu: body::way_out_mtu(self, &host),
@@ -126,13 +127,16 @@ impl Engine {
     }
 
     /// Takes the ports that a container publishes.
-    fn take_ports(
-        &self,
-        container: &Container,
-        wishes: &Wishes,
-        run: &mut RunNetwork,
-    ) -> Result<Vec<OwnedFd>, Error> {
+    fn take_ports(&self, container: &Container, wishes: &Wishes, run: &mut RunNetwork) -> Result<Vec<OwnedFd>, Error> {
         if wishes.ports.is_empty() {
+            return Ok(Vec::new());
+        }
+        if run.publishing().is_none() && self.layout().network_wishes(&container.id).exists() {
+            // It was taken off the network on which it had published them.
+            tracing::warn!(
+                "container {} is on no network that leads outside: its ports are not published",
+                container.name
+            );
             return Ok(Vec::new());
         }
         let publish_on = self.publish_on(run)?;
@@ -145,12 +149,20 @@ impl Engine {
     /// Returns the host's address on which ports are published where none is said.
     pub(super) fn publish_on(&self, run: &RunNetwork) -> Result<Option<IpAddr>, Error> {
         let network = run.publishing().and_then(|endpoint| endpoint.network.as_ref());
-        let network = network.map(|network| records::named(self.layout(), network.name.as_str())).transpose()?.flatten();
+        let network =
+            network.map(|network| records::named(self.layout(), network.name.as_str())).transpose()?.flatten();
         let of_network = match network.map(|network| network.driver) {
             Some(Driver::Bridge { publish_on, .. }) => publish_on,
             _ => None,
         };
-        Ok(of_network.or(self.settings().publish_address))
+        Ok(of_network)
+    }
+
+    /// Lets ports that name no address of the host have the one that the configuration names. It is decided when they are asked
+    /// for, and so the same at every start.
+    pub(crate) fn at_chosen_address(&self, ports: &[PortRequest]) -> Vec<PortRequest> {
+        let chosen = self.settings().and_then(|settings| settings.publish_address);
+        ports.iter().map(|port| PortRequest { address: port.address.or(chosen), ..port.clone() }).collect()
     }
 
     /// Tells which other container publishes a port.
@@ -162,7 +174,10 @@ impl Engine {
                 address == at.ip()
                     || address.is_ipv4() == at.is_ipv4() && (address.is_unspecified() || at.ip().is_unspecified())
             };
-            let has = run.ports.iter().any(|port| port.port == at.port() && port.transport == transport && meets(port.address));
+            let has = run
+                .ports
+                .iter()
+                .any(|port| port.port == at.port() && port.transport == transport && meets(port.address));
             has.then(|| match crate::records::container(self.layout(), id) {
                 Ok(Some(container)) => format!("container {}", container.name),
                 _ => format!("container {}", id.short()),
@@ -241,7 +256,11 @@ pub(super) fn endpoint_on(
     })
 }
 
-pub(super) fn choose_addresses(network: &Network, attachment: &Attachment, zone: &zone::Zone) -> Result<Vec<IpNet>, Error> {
+pub(super) fn choose_addresses(
+    network: &Network,
+    attachment: &Attachment,
+    zone: &zone::Zone,
+) -> Result<Vec<IpNet>, Error> {
     let wanted = |ipv6: bool| match ipv6 {
         false => attachment.ip.map(IpAddr::V4),
         true => attachment.ip6.map(IpAddr::V6),
@@ -251,7 +270,10 @@ pub(super) fn choose_addresses(network: &Network, attachment: &Attachment, zone:
         return Err(NetworkError::Address { address, network: network.name.to_string(), why }.into());
     }
     let holder = |address: IpAddr| {
-        zone.endpoints.values().find(|one| one.addresses.contains(&address)).map(|one| format!("container {}", one.name))
+        zone.endpoints
+            .values()
+            .find(|one| one.addresses.contains(&address))
+            .map(|one| format!("container {}", one.name))
     };
     let mut addresses = Vec::with_capacity(network.pools.len());
     for pool in &network.pools {

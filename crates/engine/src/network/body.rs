@@ -22,37 +22,62 @@ const USUAL_MTU: u32 = 1500;
 /// Makes what a network needs on the host, as far as it is not there, and returns what its endpoints must know.
 pub(crate) fn ensure(engine: &Engine, network: &Network, lock: &NetworkLock) -> Result<Body, Error> {
     let doing = || format!("bring network {} up", network.name);
-    let Driver::Bridge { link, .. } = &network.driver else {
-        let parent = match &network.driver {
-            Driver::Macvlan { parent, .. } | Driver::Ipvlan { parent, .. } => parent,
-            Driver::Bridge { link, .. } => link,
-        };
-        let host = net::link::Network::read(None).doing(doing)?;
-        let found = host.link(parent).ok_or_else(|| {
-            NetworkError::Option(format!("network {} is on the link {parent}, which is not there", network.name))
-        })?;
-        return Ok(Body { mtu: network.mtu.unwrap_or(found.mtu) });
+    let link = match &network.driver {
+        Driver::Bridge { link, .. } => link,
+        Driver::Macvlan { parent, .. } | Driver::Ipvlan { parent, .. } => return parent_body(network, parent),
     };
-    if let Some(body) = lock.body()
+    let way = engine.settings().map(|settings| settings.default_interface.clone());
+    if let Some(mut body) = records::body(engine.layout(), &network.id)
         && sys::inet::link_index(link).doing(doing)?.is_some()
     {
-        ensure_rules(engine, &network_rules(engine, network))?;
+        if let Some(way) = way.filter(|way| *way != body.way) {
+            change_way(engine, network, lock, &mut body, way)?;
+        }
+        ensure_rules(engine, &network_rules(network, &body))?;
         return Ok(body);
     }
     let host = net::link::Network::read(None).doing(doing)?;
-    let body = Body { mtu: network.mtu.unwrap_or_else(|| way_out_mtu(engine, &host)) };
+    let mtu = network.mtu.unwrap_or_else(|| way_out_mtu(engine, &host));
+    let body = Body { mtu, way: way.flatten() };
     make_bridge(engine, network, link, &body, &host)?;
     if !network.internal {
         forward(engine, network.has_ipv6(), &host)?;
     }
-    ensure_rules(engine, &network_rules(engine, network))?;
+    ensure_rules(engine, &network_rules(network, &body))?;
     lock.write_body(&body)?;
     Ok(body)
 }
 
+/// Looks at the link of the host that a network is on.
+fn parent_body(network: &Network, parent: &str) -> Result<Body, Error> {
+    let host = net::link::Network::read(None).doing(|| format!("bring network {} up", network.name))?;
+    let found = host.link(parent).ok_or_else(|| {
+        NetworkError::Option(format!("network {} is on the link {parent}, which is not there", network.name))
+    })?;
+    Ok(Body { mtu: network.mtu.unwrap_or(found.mtu), way: None })
+}
+
+/// The configuration names another way out than that by which the network goes.
+fn change_way(
+    engine: &Engine,
+    network: &Network,
+    lock: &NetworkLock,
+    body: &mut Body,
+    way: Option<String>,
+) -> Result<(), Error> {
+    let old = network_rules(network, body);
+    body.way = way;
+    let new = network_rules(network, body);
+    let remove = old.iter().filter(|element| !new.contains(element)).cloned().collect();
+    let add = new.iter().filter(|element| !old.contains(element)).cloned().collect();
+    let what = format!("let network {} go another way", network.name);
+    open_firewall(engine)?.apply(&FirewallStep::Change { what: what.clone(), remove, add }).doing(|| what)?;
+    lock.write_body(body)
+}
+
 /// Returns the largest packet that leaves the host whole.
 pub(crate) fn way_out_mtu(engine: &Engine, host: &net::link::Network) -> u32 {
-    let chosen = engine.settings().default_interface.as_deref().and_then(|name| host.link(name));
+    let chosen = engine.settings().and_then(|settings| host.link(settings.default_interface.as_deref()?));
     chosen.or_else(|| host.uplink()).map_or(USUAL_MTU, |link| link.mtu).clamp(1280, 65535)
 }
 
@@ -70,7 +95,8 @@ fn make_bridge(
             return Ok(());
         }
         Some(_) => {
-            let text = format!("network {} needs the name {link} for its bridge, and another link has it", network.name);
+            let text =
+                format!("network {} needs the name {link} for its bridge, and another link has it", network.name);
             return Err(NetworkError::Option(text).into());
         }
         None => {}
@@ -110,8 +136,8 @@ pub(crate) fn unsupported(errno: Errno, what: &'static str) -> Option<Error> {
         .then(|| NetworkError::Kernel { what, hint }.into())
 }
 
-/// Returns what a network may do.
-pub(crate) fn network_rules(engine: &Engine, network: &Network) -> Vec<Element> {
+/// Returns what a network may do. Where the way out is one link alone, all others are closed.
+pub(crate) fn network_rules(network: &Network, body: &Body) -> Vec<Element> {
     let Driver::Bridge { link, together, masquerade, .. } = &network.driver else { return Vec::new() };
     let rules = NetworkRules {
         link: link.clone(),
@@ -120,12 +146,7 @@ pub(crate) fn network_rules(engine: &Engine, network: &Network) -> Vec<Element> 
         open: !network.internal,
         masquerade: *masquerade,
     };
-    elements_of(engine, &rules)
-}
-
-/// Returns the elements of rules: where the way out is one link alone, all others are closed.
-pub(crate) fn elements_of(engine: &Engine, rules: &NetworkRules) -> Vec<Element> {
-    match &engine.settings().default_interface {
+    match &body.way {
         Some(way) if rules.open => rules.elements_by(way),
         _ => rules.elements(),
     }
@@ -147,18 +168,12 @@ fn ensure_rules(engine: &Engine, elements: &[Element]) -> Result<(), Error> {
 pub(crate) fn open_firewall(engine: &Engine) -> Result<Firewall<'_>, Error> {
     Firewall::open(None, engine.recorder()).map_err(|error| {
         let doing = || "open the firewall".to_owned();
-        unsupported(error.errno(), "nf_tables")
-            .unwrap_or_else(|| Error::Doing { doing: doing(), source: error.into() })
+        unsupported(error.errno(), "nf_tables").unwrap_or_else(|| Error::Doing { doing: doing(), source: error.into() })
     })
 }
 
 /// Adds elements; where the table has been flushed meanwhile, all that is on record is put back first.
-pub(crate) fn add(
-    engine: &Engine,
-    firewall: &mut Firewall<'_>,
-    what: &str,
-    elements: &[Element],
-) -> Result<(), Error> {
+pub(crate) fn add(engine: &Engine, firewall: &mut Firewall<'_>, what: &str, elements: &[Element]) -> Result<(), Error> {
     if elements.is_empty() {
         return Ok(());
     }
@@ -181,9 +196,11 @@ fn from_firewall(error: net::firewall::FirewallError) -> Error {
 /// record are another engine's.
 pub(crate) fn settle(engine: &Engine, firewall: &mut Firewall<'_>) -> Result<(), Error> {
     let wanted = wanted(engine)?;
-    let apply = |firewall: &mut Firewall<'_>, step: &FirewallStep| firewall.apply(step).map_err(|error| {
-        unsupported(error.errno(), "nf_tables").unwrap_or_else(|| from_firewall(error))
-    });
+    let apply = |firewall: &mut Firewall<'_>, step: &FirewallStep| {
+        firewall
+            .apply(step)
+            .map_err(|error| unsupported(error.errno(), "nf_tables").unwrap_or_else(|| from_firewall(error)))
+    };
     match firewall.state().doing(|| "look at the firewall")? {
         State::Other => apply(firewall, &FirewallStep::Rebuild(wanted))?,
         state => {
@@ -203,8 +220,8 @@ pub(super) fn wanted(engine: &Engine) -> Result<Vec<Element>, Error> {
     let layout = engine.layout();
     let mut wanted = Vec::new();
     for network in records::all(layout)? {
-        if NetworkLock::has_body(layout, &network.id) {
-            wanted.extend(network_rules(engine, &network));
+        if let Some(body) = records::body(layout, &network.id) {
+            wanted.extend(network_rules(&network, &body));
         }
     }
     for id in ledger::runs(layout)? {
@@ -234,8 +251,9 @@ pub(crate) fn put_back(engine: &Engine) -> Result<(), Error> {
 fn first_wanted(engine: &Engine) -> Result<Option<Element>, Error> {
     let layout = engine.layout();
     if layout.network_states().exists() {
-        for network in records::all(layout)?.iter().filter(|network| NetworkLock::has_body(layout, &network.id)) {
-            if let Some(first) = network_rules(engine, network).into_iter().next() {
+        for network in records::all(layout)? {
+            let rules = records::body(layout, &network.id).map(|body| network_rules(&network, &body));
+            if let Some(first) = rules.and_then(|rules| rules.into_iter().next()) {
                 return Ok(Some(first));
             }
         }
@@ -266,7 +284,8 @@ pub(super) fn forwarding_steps(ipv6: bool, host: &net::link::Network) -> Vec<Ste
 
 /// Decides what must change for the host to forward packets.
 fn forwarding(ipv6: bool, host: &net::link::Network) -> Vec<Parameter> {
-    let mut wanted = vec![("net/ipv4/ip_forward".to_owned(), "1", "switch IPv4 forwarding on", Some("IPv4 forwarding"))];
+    let mut wanted =
+        vec![("net/ipv4/ip_forward".to_owned(), "1", "switch IPv4 forwarding on", Some("IPv4 forwarding"))];
     if ipv6 {
         // A router does not listen to other routers, unless it is told to: the host's own way out must not get lost.
         let routed = host.uplink().map(|uplink| format!("net/ipv6/conf/{}/accept_ra", uplink.name));
@@ -323,7 +342,8 @@ pub(crate) fn bridges_ask_the_firewall() -> bool {
 
 /// Takes a network's body away: its rules, its bridge.
 pub(crate) fn remove(engine: &Engine, network: &Network) -> Result<(), Error> {
-    let elements = network_rules(engine, network);
+    let Some(body) = records::body(engine.layout(), &network.id) else { return Ok(()) };
+    let elements = network_rules(network, &body);
     if elements.is_empty() {
         return Ok(());
     }

@@ -110,7 +110,9 @@ impl Options {
 }
 
 fn parsed<T: FromStr<Err: Display>>(key: &str, value: &str) -> Result<T, NetworkError> {
-    value.parse().map_err(|error| NetworkError::Option(format!("invalid value {value:?} for the option {key}: {error}")))
+    value
+        .parse()
+        .map_err(|error| NetworkError::Option(format!("invalid value {value:?} for the option {key}: {error}")))
 }
 
 fn plan_driver(request: &NetworkRequest, id: &NetworkId, options: &mut Options) -> Result<Driver, NetworkError> {
@@ -182,7 +184,9 @@ fn plan_pools(
     let is_bridge = matches!(driver, Driver::Bridge { .. });
     for subnet in &subnets {
         if subnet.max_prefix_len() - subnet.prefix_len() < 2 || subnet.prefix_len() < 8 {
-            return Err(bad(format!("the subnet {subnet} is of no use: the prefix must be from /8 to /30, or /126 for IPv6")));
+            return Err(bad(format!(
+                "the subnet {subnet} is of no use: the prefix must be from /8 to /30, or /126 for IPv6"
+            )));
         }
         if let Some(with) = collision(subnet, is_bridge, around) {
             return Err(NetworkError::Overlap { subnet: *subnet, with });
@@ -190,7 +194,10 @@ fn plan_pools(
     }
     if !has_ipv4 {
         if !is_bridge {
-            return Err(bad(format!("a network of the driver {} needs the subnet of its link: --subnet", driver.name())));
+            return Err(bad(format!(
+                "a network of the driver {} needs the subnet of its link: --subnet",
+                driver.name()
+            )));
         }
         let piece = pool::free_subnet(around.pools, |piece| collision(piece, true, around).is_some());
         subnets.insert(0, piece.ok_or(NetworkError::NoSubnetLeft)?.into());
@@ -203,7 +210,9 @@ fn plan_pools(
     for (name, address) in request.aux.iter().map(|(name, address)| (name.as_str(), *address)) {
         match pools.iter_mut().find(|pool| pool.subnet.contains(&address)) {
             Some(pool) => drop(pool.aux.insert(name.to_owned(), address)),
-            None => return Err(bad(format!("the auxiliary address {name}={address} is in none of the network's subnets"))),
+            None => {
+                return Err(bad(format!("the auxiliary address {name}={address} is in none of the network's subnets")));
+            }
         }
     }
     if let Some(gateway) = request.gateways.iter().find(|gateway| !in_some(**gateway)) {

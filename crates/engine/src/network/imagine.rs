@@ -10,7 +10,7 @@ use trace::{Explain, Step};
 
 use super::acquire::{choose_addresses, choose_way_out, endpoint_on, wishes};
 use super::decide::{self, Surroundings};
-use super::records::{self, NetworkLock};
+use super::records::{self, Body, NetworkLock};
 use super::run::RunNetwork;
 use super::{Driver, Network, NetworkError, body};
 use crate::error::Doing;
@@ -95,7 +95,8 @@ impl Engine {
         if !network.internal {
             imagined.steps.extend(body::forwarding_steps(network.has_ipv6(), host));
         }
-        let rules = body::network_rules(self, &network);
+        let way = self.settings().and_then(|settings| settings.default_interface.clone());
+        let rules = body::network_rules(&network, &Body { mtu: 0, way });
         if let Some(first) = rules.first()
             && !firewall.holds(first).doing(|| "look at the firewall")?
         {

@@ -5,7 +5,8 @@
 
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use net::firewall::{FirewallStep, Peers, Publication, Transport};
@@ -19,6 +20,7 @@ use super::wish::{Attachment, OwnLink, PortRequest, Wishes};
 use super::{NetworkError, body, ports, release};
 use crate::error::Doing;
 use crate::ledger::{self, Owner};
+use crate::wire::ToMonitor;
 use crate::{Container, Engine, Error, NetworkMode, client, files, records};
 
 /// A container whose networks are about to change, and the right to change them.
@@ -34,6 +36,8 @@ struct Changing<'a> {
 struct Running {
     run: RunNetwork,
     namespace: Namespace,
+    /// The first process, by which its end is known.
+    process: OwnedFd,
 }
 
 impl Engine {
@@ -61,12 +65,11 @@ impl Engine {
             };
             let name = endpoint.name.clone();
             running.run.endpoints.push(endpoint);
-            let made = changing.make_last(&mut running);
+            let made = if_it_runs(changing.make_last(&mut running));
             if made.is_err() {
                 changing.take_off(&mut running, &name)?;
                 return made;
             }
-            changing.running = Some(running);
         }
         let attachment = Attachment { network: network.name.to_string(), ..attachment.clone() };
         changing.wishes.networks.push(attachment);
@@ -91,17 +94,22 @@ impl Engine {
         if let (Some(mut running), Ok(network)) = (changing.running.take(), &found)
             && let Some(name) = running.run.on(&network.id).map(|endpoint| endpoint.name.clone())
         {
-            changing.take_off(&mut running, &name)?;
+            if_it_runs(changing.take_off(&mut running, &name))?;
         }
         Ok(())
     }
 
     /// Publishes ports of a container, and others no more.
-    pub fn change_ports(&self, container: &Container, add: &[PortRequest], remove: &[PortRequest]) -> Result<(), Error> {
+    pub fn change_ports(
+        &self,
+        container: &Container,
+        add: &[PortRequest],
+        remove: &[PortRequest],
+    ) -> Result<(), Error> {
         self.settle(container)?;
         let mut changing = Changing::begin(self, container)?;
         changing.withdraw_ports(remove)?;
-        changing.publish(add)?;
+        changing.publish(&self.at_chosen_address(add))?;
         changing.write_wishes()
     }
 
@@ -117,7 +125,7 @@ impl Engine {
             Some(OwnLink { internet: false }) if internet && !is_served => changing.open_own()?,
             _ => {}
         }
-        changing.publish(expose)?;
+        changing.publish(&self.at_chosen_address(expose))?;
         changing.write_wishes()
     }
 
@@ -158,7 +166,8 @@ impl Engine {
             let Ok(Some(other)) = records::container(self.layout(), &id) else { continue };
             let _lock = release::lock_wishes(self.layout(), &id)?;
             let Some(mut there) = Running::find(self, &other)? else { continue };
-            let mut here = Running { run: run.clone(), namespace: Namespace::of(pid)? };
+            let process = sys::process::pidfd_open(pid).doing(|| "look at a process")?;
+            let mut here = Running { run: run.clone(), namespace: Namespace::of(pid)?, process };
             join(self, (container, &mut here), (&other, &mut there))?;
             *run = here.run;
         }
@@ -225,8 +234,15 @@ impl<'a> Changing<'a> {
             firewall.apply(&FirewallStep::Change { what, remove, add }).doing(doing)?;
             release::forget_flows(&RunNetwork { ports: old.clone(), ..RunNetwork::default() });
         }
-        let freed: Vec<_> = old.into_iter().filter(|port| !running.run.ports.iter().any(|left| left.port == port.port && left.address == port.address && left.transport == port.transport)).collect();
-        free_ports(self.engine, self.container, &freed)?;
+        let freed: Vec<_> = old
+            .into_iter()
+            .filter(|port| {
+                !running.run.ports.iter().any(|left| {
+                    left.port == port.port && left.address == port.address && left.transport == port.transport
+                })
+            })
+            .collect();
+        self.free_ports(running, &freed)?;
         remove_links(self.engine, &gone, &running.namespace)?;
         if let Some(network) = &gone.network {
             release::give_back(self.engine.layout(), &network.id, &self.container.id)?;
@@ -246,12 +262,11 @@ impl<'a> Changing<'a> {
         }
         if let Some(mut running) = self.running.take() {
             let publish_on = self.engine.publish_on(&running.run)?;
-            let others =
-                |at: SocketAddr, transport: Transport| self.engine.publisher(self.container, at, transport);
+            let others = |at: SocketAddr, transport: Transport| self.engine.publisher(self.container, at, transport);
             let held = ports::take(&new, &running.run, publish_on, &others)?;
             running.run.ports.extend(held.publications);
             running.write(self)?;
-            hand_over(self.engine, self.container, &held.sockets)?;
+            if_it_runs(self.hand_over(&running, &held.sockets))?;
             self.engine.open_ways(&running.run)?;
             self.running = Some(running);
         }
@@ -288,7 +303,7 @@ impl<'a> Changing<'a> {
                 firewall.apply(&FirewallStep::remove("withdraw a port", elements)).doing(doing)?;
             }
             release::forget_flows(&RunNetwork { ports: gone.clone(), ..RunNetwork::default() });
-            free_ports(self.engine, self.container, &gone)?;
+            if_it_runs(self.free_ports(&running, &gone))?;
             running.run.ports = left;
             running.write(self)?;
             self.running = Some(running);
@@ -300,7 +315,7 @@ impl<'a> Changing<'a> {
     fn give_own(&mut self, own: OwnLink) -> Result<(), Error> {
         if let Some(mut running) = self.running.take() {
             self.engine.lease_own(self.container, own, &mut running.run)?;
-            let made = self.make_last(&mut running);
+            let made = if_it_runs(self.make_last(&mut running));
             if made.is_err() {
                 let name = running.run.endpoints.last().map(|endpoint| endpoint.name.clone()).unwrap_or_default();
                 self.take_off(&mut running, &name)?;
@@ -328,7 +343,9 @@ impl<'a> Changing<'a> {
             let add = after.iter().filter(|element| !before.contains(element)).cloned().collect();
             let mut firewall = body::open_firewall(self.engine)?;
             let what = "let a container reach the outside".to_owned();
-            firewall.apply(&FirewallStep::Change { what, remove, add }).doing(|| "let a container reach the outside")?;
+            firewall
+                .apply(&FirewallStep::Change { what, remove, add })
+                .doing(|| "let a container reach the outside")?;
             self.engine.open_ways(&running.run)?;
             if let Some(endpoint) = running.run.endpoints.iter().find(|endpoint| endpoint.leads_out) {
                 add_default_routes(self.engine, endpoint, &running.namespace)?;
@@ -341,18 +358,36 @@ impl<'a> Changing<'a> {
     }
 }
 
+/// What a container that has just ended had is taken back by its monitor, and what it asks for is written down as for any
+/// other that does not run.
+fn if_it_runs(changed: Result<(), Error>) -> Result<(), Error> {
+    match changed {
+        Err(Error::NotRunning(_)) => Ok(()),
+        changed => changed,
+    }
+}
+
 impl Running {
-    /// Finds what a container has; `None` when it does not run.
+    /// Finds what a container has; `None` when it does not run. One that is just being started has what it asked for a moment
+    /// ago: it is waited for.
     fn find(engine: &Engine, container: &Container) -> Result<Option<Self>, Error> {
-        let layout = engine.layout();
-        if ledger::owner(layout, &container.id)? != Owner::Living {
+        let (layout, until) = (engine.layout(), Instant::now() + client::PATIENCE);
+        let pid = loop {
+            match records::read::<records::Run>(&layout.run_state(&container.id))? {
+                Some(run) => break run.pid,
+                None if ledger::owner(layout, &container.id)? != Owner::Living || Instant::now() > until => {
+                    return Ok(None);
+                }
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        };
+        // While it waits for its restart there is no process; one that has just ended has no namespace any more.
+        let (Ok(process), Ok(namespace)) = (sys::process::pidfd_open(pid), Namespace::of(pid)) else { return Ok(None) };
+        if pid == 0 || sys::signal::wait_readable(&process, Some(Duration::ZERO)).doing(|| "look at a process")? {
             return Ok(None);
         }
-        let Some(pid) = engine.state(container)?.pid.and_then(|pid| u32::try_from(pid).ok()) else { return Ok(None) };
-        // A process that has just ended has no namespace any more.
-        let Ok(namespace) = Namespace::of(pid) else { return Ok(None) };
         let run = RunNetwork::read(layout, &container.id)?.unwrap_or_default();
-        Ok(Some(Self { run, namespace }))
+        Ok(Some(Self { run, namespace, process }))
     }
 
     fn write(&self, changing: &Changing<'_>) -> Result<(), Error> {
@@ -368,7 +403,7 @@ impl Running {
             let (datagrams, listener) = engine.open_resolver(&self.namespace)?;
             self.run.answers = true;
             files::write_names(engine, container, &self.run)?;
-            hand_over_resolver(engine, container, [datagrams.as_fd(), listener.as_fd()])?;
+            changing.say(self, ToMonitor::Answer, &[datagrams.as_fd(), listener.as_fd()])?;
             self.run.write(engine.layout(), &container.id)?;
         }
         files::rewrite(engine, container, &self.run)
@@ -446,26 +481,23 @@ fn move_port(port: Publication, to: Option<&Endpoint>) -> Option<Publication> {
     Some(Publication { to: SocketAddr::new(endpoint.address(ipv6)?, port.to.port()), gateway, ..port })
 }
 
-/// Gives the container's monitor sockets to keep.
-fn hand_over(engine: &Engine, container: &Container, sockets: &[OwnedFd]) -> Result<(), Error> {
-    let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
-    client::hand_over(engine.layout(), container, crate::wire::ToMonitor::Keep, &sockets)
-}
-
-/// Gives the container's monitor the sockets of the container's resolver.
-fn hand_over_resolver(
-    engine: &Engine,
-    container: &Container,
-    sockets: [std::os::fd::BorrowedFd<'_>; 2],
-) -> Result<(), Error> {
-    client::hand_over(engine.layout(), container, crate::wire::ToMonitor::Answer, &sockets)
-}
-
-/// Lets the container's monitor give ports back.
-fn free_ports(engine: &Engine, container: &Container, ports: &[Publication]) -> Result<(), Error> {
-    for port in ports {
-        let at = SocketAddr::new(port.address, port.port).to_string();
-        client::hand_over(engine.layout(), container, crate::wire::ToMonitor::Free(at.as_bytes()), &[])?;
+impl Changing<'_> {
+    /// Gives the container's monitor sockets to keep.
+    fn hand_over(&self, running: &Running, sockets: &[OwnedFd]) -> Result<(), Error> {
+        let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+        self.say(running, ToMonitor::Keep, &sockets)
     }
-    Ok(())
+
+    /// Lets the container's monitor give ports back.
+    fn free_ports(&self, running: &Running, ports: &[Publication]) -> Result<(), Error> {
+        for port in ports {
+            let at = SocketAddr::new(port.address, port.port).to_string();
+            self.say(running, ToMonitor::Free(at.as_bytes()), &[])?;
+        }
+        Ok(())
+    }
+
+    fn say(&self, running: &Running, frame: ToMonitor<'_>, sockets: &[BorrowedFd<'_>]) -> Result<(), Error> {
+        client::hand_over(self.engine.layout(), self.container, running.process.as_fd(), frame, sockets)
+    }
 }

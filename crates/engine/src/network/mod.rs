@@ -36,16 +36,16 @@ pub type NetworkName = ContainerName;
 
 pub(crate) use acquire::{Acquired, wishes};
 pub(crate) use body::put_back;
-pub(crate) use imagine::ImaginedNetwork;
-pub(crate) use release::release;
-pub(crate) use run::RunNetwork;
-pub(crate) use up::{RESOLVER, Resolver};
-pub(crate) use view::{port_words, settings};
-pub(crate) use records::names_file;
 pub use error::NetworkError;
+pub(crate) use imagine::ImaginedNetwork;
 pub use noun::{DEFAULT_NETWORK, Driver, Network, NetworkRequest, Pool};
 pub use pool::AddressPool;
+pub(crate) use records::names_file;
+pub(crate) use release::{Closing, release};
+pub(crate) use run::RunNetwork;
+pub(crate) use up::{RESOLVER, Resolver};
 pub use view::{EndpointView, Ipam, IpamPool, MemberView, NetworkSettings, NetworkView, PortBinding};
+pub(crate) use view::{port_words, settings};
 pub use wish::{Attachment, ExposedPort, HostWish, HostWishError, NameWishes, PortError, PortRequest};
 
 /// Writes the ports of a run where `ps` finds them.

@@ -88,9 +88,11 @@ pub(crate) fn choose(
     // Nobody has as many as a million endpoints on one network: a longer search would find nothing either.
     let steps = size.min(1 << 20);
     let candidates = (0..steps).filter_map(|step| nth(&range, (begin + step) % size));
-    candidates.filter(is_free).map(Ok).next().unwrap_or_else(|| {
-        Err(NetworkError::Full { network: network.to_owned(), subnet: range })
-    })
+    candidates
+        .filter(is_free)
+        .map(Ok)
+        .next()
+        .unwrap_or_else(|| Err(NetworkError::Full { network: network.to_owned(), subnet: range }))
 }
 
 /// Tells why an address is not one that an interface on a subnet can have.
@@ -154,7 +156,10 @@ mod tests {
         assert_eq!(chosen(&small, None, Some("10.1.0.2"), &[]).unwrap(), "10.1.0.3");
         assert_eq!(chosen(&small, None, Some("10.1.0.6"), &["10.1.0.2"]).unwrap(), "10.1.0.3");
         let all = ["10.1.0.2", "10.1.0.3", "10.1.0.4", "10.1.0.5", "10.1.0.6"];
-        assert_eq!(chosen(&small, None, Some("10.1.0.4"), &all).unwrap_err(), "network net has no address left in 10.1.0.0/29");
+        assert_eq!(
+            chosen(&small, None, Some("10.1.0.4"), &all).unwrap_err(),
+            "network net has no address left in 10.1.0.0/29"
+        );
         assert_eq!(chosen(&pool("fd00:1::/64"), None, Some("fd00:1::ff"), &[]).unwrap(), "fd00:1::100");
     }
 

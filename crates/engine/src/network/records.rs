@@ -28,6 +28,9 @@ use crate::{Error, ledger, records, remove};
 pub(crate) struct Body {
     /// The largest packet of its endpoints.
     pub(crate) mtu: u32,
+    /// The one link by which they reach the outside, where the configuration names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) way: Option<String>,
 }
 
 /// The right to change a network: its leases and its bridge.
@@ -99,16 +102,6 @@ impl NetworkLock {
         zone.write(&self.names()).doing(|| "write down who is on a network")
     }
 
-    /// Reads how the bridge was made; `None` when it was not, or the record is damaged.
-    pub(crate) fn body(&self) -> Option<Body> {
-        records::read(&self.directory.join(BODY)).ok().flatten()
-    }
-
-    /// Tells whether a network has a body, without waiting for whoever changes it.
-    pub(crate) fn has_body(layout: &Layout, id: &NetworkId) -> bool {
-        layout.network_state(id).join(BODY).exists()
-    }
-
     pub(crate) fn write_body(&self, body: &Body) -> Result<(), Error> {
         records::write(&self.directory.join(BODY), body, Durability::Cached)
     }
@@ -128,6 +121,11 @@ fn read_zone(path: &Path) -> Result<Zone, Error> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Zone::default()),
         Err(error) => Err(error).doing(|| "read who is on a network"),
     }
+}
+
+/// Reads how a network's bridge was made; `None` when it was not, or the record is damaged.
+pub(crate) fn body(layout: &Layout, id: &NetworkId) -> Option<Body> {
+    records::read(&layout.network_state(id).join(BODY)).ok().flatten()
 }
 
 /// Returns the file of a network's names.

@@ -1,5 +1,7 @@
 //! The end of what a run has of networks: ports, rules, peers, leases. The links go with the namespace, by the kernel's hand.
 
+use std::sync::LazyLock;
+
 use net::firewall::{Firewall, FirewallStep, forget};
 use net::link::{LinkChange, LinkStep, Links};
 use trace::Recorder;
@@ -11,13 +13,20 @@ use crate::error::Doing;
 use crate::layout::Layout;
 use crate::{ContainerId, Error, ledger, remove};
 
+/// The firewall from which something was removed. To close it takes until no packet can meet what was removed, some
+/// milliseconds: whoever has others wait keeps it until they have gone.
+#[derive(Debug)]
+pub(crate) struct Closing(#[expect(dead_code, reason = "it is held")] Option<Firewall<'static>>);
+
+static SILENT: LazyLock<Recorder> = LazyLock::new(Recorder::silent);
+
 /// Takes back what a run has of networks, as far as it has anything: the caller owns the run, and its processes are gone.
 ///
 /// The order is that of danger: first nobody is led here any more, and then the addresses can be others'.
-pub(crate) fn release(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
+pub(crate) fn release(layout: &Layout, id: &ContainerId) -> Result<Closing, Error> {
     // What is written down first is removed last.
     if !layout.run_network(id).exists() {
-        return Ok(());
+        return Ok(Closing(None));
     }
     let _lock = lock_wishes(layout, id)?;
     // A record that is damaged, or was not finished, does not tell all: leases are found by the container's id.
@@ -25,9 +34,7 @@ pub(crate) fn release(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
         tracing::warn!(container = id.short(), "what it had of networks is damaged: {error}");
         None
     });
-    if let Some(run) = &run {
-        withdraw(layout, id, run, &Recorder::silent())?;
-    }
+    let closing = Closing(run.as_ref().map(|run| withdraw(layout, id, run)).transpose()?.flatten());
     let networks = match run.filter(|run| !run.leasing) {
         Some(run) => run.endpoints.into_iter().filter_map(|endpoint| Some(endpoint.network?.id)).collect(),
         None => states(layout)?,
@@ -35,14 +42,16 @@ pub(crate) fn release(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
     for network in networks {
         give_back(layout, &network, id)?;
     }
-    remove::unlink(&layout.run_network(id)).doing(|| "close the networks of a run")
+    remove::unlink(&layout.run_network(id)).doing(|| "close the networks of a run")?;
+    Ok(closing)
 }
 
-fn withdraw(layout: &Layout, id: &ContainerId, run: &RunNetwork, recorder: &Recorder) -> Result<(), Error> {
+fn withdraw(layout: &Layout, id: &ContainerId, run: &RunNetwork) -> Result<Option<Firewall<'static>>, Error> {
     let doing = || "close the networks of a run";
     let elements = run.elements();
+    let mut firewall = None;
     if !elements.is_empty() {
-        let mut firewall = Firewall::open(None, recorder).doing(doing)?;
+        let firewall = firewall.insert(Firewall::open(None, &SILENT).doing(doing)?);
         firewall.apply(&FirewallStep::remove("close what led to a container", elements)).doing(doing)?;
     }
     forget_flows(run);
@@ -50,9 +59,10 @@ fn withdraw(layout: &Layout, id: &ContainerId, run: &RunNetwork, recorder: &Reco
         // Others live in the namespace, and so it would keep the links.
         let links = run.endpoints.iter().filter_map(|endpoint| endpoint.host_link());
         let steps: Vec<_> = links.map(|link| LinkStep::host(LinkChange::Remove(link.to_owned()))).collect();
-        Links::new(recorder).apply(&steps).doing(doing)?;
+        Links::new(&SILENT).apply(&steps).doing(doing)?;
     }
-    forget_peers(layout, id, recorder)
+    forget_peers(layout, id)?;
+    Ok(firewall)
 }
 
 /// Lets the kernel forget the connections of ports that are published no more: those of UDP would go on for as long as
@@ -68,7 +78,7 @@ pub(super) fn forget_flows(run: &RunNetwork) {
 }
 
 /// Takes a container out of what others have written down of it.
-fn forget_peers(layout: &Layout, id: &ContainerId, recorder: &Recorder) -> Result<(), Error> {
+fn forget_peers(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
     let wishes: Option<super::wish::Wishes> = crate::records::read(&layout.network_wishes(id)).unwrap_or_default();
     for other in wishes.map(|wishes| wishes.peers).unwrap_or_default() {
         let Some(mut run) = RunNetwork::read(layout, &other).unwrap_or_default() else { continue };
@@ -77,7 +87,7 @@ fn forget_peers(layout: &Layout, id: &ContainerId, recorder: &Recorder) -> Resul
         if !gone.is_empty() {
             let elements = gone.iter().flat_map(Peer::elements).collect();
             let doing = || "part two containers";
-            let mut firewall = Firewall::open(None, recorder).doing(doing)?;
+            let mut firewall = Firewall::open(None, &SILENT).doing(doing)?;
             firewall.apply(&FirewallStep::remove("part two containers", elements)).doing(doing)?;
             run.write(layout, &other)?;
         }

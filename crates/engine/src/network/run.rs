@@ -166,18 +166,14 @@ impl Endpoint {
     fn on_parent(&self, kind: LinkKind, namespace: &std::path::Path) -> Vec<LinkStep> {
         // The parent of an ipvlan lends its MAC address.
         let mac = matches!(kind, LinkKind::Macvlan(..)).then_some(self.mac);
-        let link = NewLink {
-            into: Some(namespace.to_owned()),
-            mac,
-            mtu: Some(self.mtu),
-            ..NewLink::new(&self.name, kind)
-        };
+        let link =
+            NewLink { into: Some(namespace.to_owned()), mac, mtu: Some(self.mtu), ..NewLink::new(&self.name, kind) };
         let name = || self.name.clone();
         let addresses = self.addresses.iter().map(|address| LinkChange::AddAddress(name(), *address));
         let up = [LinkChange::Up("lo".into()), LinkChange::Up(name())];
         let routers = self.routers.iter().filter(|_| self.leads_out);
-        let routes = routers
-            .map(|router| LinkChange::AddRoute(Route { link: Some(name()), ..Route::default_via(*router) }));
+        let routes =
+            routers.map(|router| LinkChange::AddRoute(Route { link: Some(name()), ..Route::default_via(*router) }));
         let inside = addresses.chain(up).chain(routes).map(|change| LinkStep::inside(namespace, change));
         std::iter::once(LinkStep::host(LinkChange::Make(link))).chain(inside).collect()
     }

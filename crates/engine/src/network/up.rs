@@ -67,7 +67,8 @@ impl Engine {
         if elements.is_empty() {
             return Ok(());
         }
-        let needs_forwarding = !run.ports.is_empty() || !run.peers.is_empty() || run.endpoints.iter().any(Endpoint::is_open_alone);
+        let needs_forwarding =
+            !run.ports.is_empty() || !run.peers.is_empty() || run.endpoints.iter().any(Endpoint::is_open_alone);
         if needs_forwarding {
             let ipv6 = run.addresses().any(|address| address.is_ipv6());
             body::forward_if_off(self, ipv6)?;

@@ -51,8 +51,8 @@ impl Engine {
     }
 
     pub(super) fn pools(&self) -> Vec<AddressPool> {
-        let chosen = &self.settings().address_pools;
-        if chosen.is_empty() { default_pools() } else { chosen.clone() }
+        let chosen = self.settings().map(|settings| settings.address_pools.clone());
+        chosen.filter(|chosen| !chosen.is_empty()).unwrap_or_else(default_pools)
     }
 
     /// Returns all networks on record, by name; the default one is among them once it has been needed.

@@ -145,13 +145,16 @@ impl Engine {
             let address = |ipv6: bool| {
                 endpoint.addresses.iter().find(|address| address.addr().is_ipv6() == ipv6).map(IpNet::to_string)
             };
-            containers.insert(id.to_string(), MemberView {
-                name: name.map_or_else(|| id.short().to_owned(), |container| container.name.to_string()),
-                endpoint_id: endpoint_id(id.as_str(), network),
-                mac_address: endpoint.mac.to_string(),
-                ipv4_address: address(false).unwrap_or_default(),
-                ipv6_address: address(true).unwrap_or_default(),
-            });
+            containers.insert(
+                id.to_string(),
+                MemberView {
+                    name: name.map_or_else(|| id.short().to_owned(), |container| container.name.to_string()),
+                    endpoint_id: endpoint_id(id.as_str(), network),
+                    mac_address: endpoint.mac.to_string(),
+                    ipv4_address: address(false).unwrap_or_default(),
+                    ipv6_address: address(true).unwrap_or_default(),
+                },
+            );
         }
         Ok(NetworkView {
             name: network.name.to_string(),

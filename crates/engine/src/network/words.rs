@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use net::firewall::Publication;
 
-use super::records::{self, NetworkLock};
+use super::records;
 use super::run::{Endpoint, Medium, RunNetwork};
 use super::{Driver, Network, body};
 use crate::error::Doing;
@@ -20,7 +20,7 @@ impl Engine {
         self.sweep()?;
         let layout = self.layout();
         let mut text = String::new();
-        for network in records::all(layout)?.iter().filter(|network| NetworkLock::has_body(layout, &network.id)) {
+        for network in records::all(layout)?.iter().filter(|network| records::body(layout, &network.id).is_some()) {
             self.network_words(network, &mut text)?;
         }
         let mut ids = ledger::runs(layout)?;
@@ -51,9 +51,11 @@ impl Engine {
             return Ok(());
         };
         let _ = writeln!(text, "Network {} (bridge {link}, {}):", network.name, subnets.join(", "));
-        let between = if *together { "reach each other on all ports" } else { "do not reach each other (enable_icc=false)" };
+        let between =
+            if *together { "reach each other on all ports" } else { "do not reach each other (enable_icc=false)" };
         let _ = writeln!(text, "  its containers {between}, and the host reaches them;");
-        let outside = match (network.internal, &self.settings().default_interface, masquerade) {
+        let way = records::body(self.layout(), &network.id).and_then(|body| body.way);
+        let outside = match (network.internal, way, masquerade) {
             (true, ..) => "they reach nothing beyond it (--internal);".to_owned(),
             (false, Some(way), _) => {
                 format!("they reach the outside through {way} alone (default_interface), with the host's address;")
@@ -100,7 +102,11 @@ fn container_words(container: &Container, run: &RunNetwork, text: &mut String) {
 fn own_words(endpoint: &Endpoint) -> String {
     let addresses: Vec<_> = endpoint.addresses.iter().map(ToString::to_string).collect();
     let internet = matches!(endpoint.medium, Medium::Alone { internet: true, .. });
-    let reach = if internet { "reach each other, and it reaches the outside with the host's address" } else { "reach each other, and it reaches nobody else" };
+    let reach = if internet {
+        "reach each other, and it reaches the outside with the host's address"
+    } else {
+        "reach each other, and it reaches nobody else"
+    };
     format!("it and the host {reach} (addnetwork, {});", addresses.join(", "))
 }
 

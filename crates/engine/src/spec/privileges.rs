@@ -98,9 +98,7 @@ pub(super) fn plan_sysctls(request: &CreateRequest) -> Result<HashMap<String, St
         "kernel.shm_rmid_forced",
     ];
     let own = |name: &str| {
-        IPC.contains(&name)
-            || name.starts_with("fs.mqueue.")
-            || (name.starts_with("net.") && request.network.is_own())
+        IPC.contains(&name) || name.starts_with("fs.mqueue.") || (name.starts_with("net.") && request.network.is_own())
     };
     match request.sysctls.keys().find(|name| !own(name)) {
         Some(name) => Err(SpecError::Sysctl(name.clone())),

@@ -55,6 +55,9 @@ pub enum State {
 }
 
 /// The firewall of a network namespace.
+///
+/// After something was removed, closing it (and so the end of the process) takes some milliseconds: the kernel first waits
+/// until no packet can be on its way past what is gone. Whoever has more to do does it before.
 #[derive(Debug)]
 pub struct Firewall<'a> {
     pub(super) socket: Socket,

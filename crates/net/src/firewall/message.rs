@@ -225,7 +225,7 @@ fn term(list: &mut Writer, term: &Term) {
         Term::In(set, loads) => lookup(list, *set, loads),
         Term::Translate(family, set, loads) => {
             lookup(list, *set, loads);
-            wire::translate(list, *family, REGISTER + Load::Destination(*family).registers());
+            wire::translate(list, *family);
         }
         Term::Write(part, set, loads) => {
             lookup(list, *set, loads);

@@ -44,8 +44,8 @@
 //! comes from a closed link; lets pass what was translated to one of our links, which is what ports are published for; and
 //! drops all else that would go to one of our links. What remains goes outside, or is not ours, and other tables decide:
 //! a table can only forbid what others allow. So those that forbid by habit are told to let our links pass
-//! ([`Firewall::admit`]). Connections that stand end with their
-//! endpoints, not with an element, unless they are forgotten ([`forget`]).
+//! ([`Firewall::admit`]). Connections that stand end with their endpoints, not with an element, unless they are forgotten
+//! ([`forget`]).
 //!
 //! # Being one of several
 //!

@@ -72,6 +72,13 @@ pub(crate) fn remove_table(family: u8, name: &str) -> [Request; 2] {
     [about_table(family, NEW_TABLE, CREATE, name), about_table(family, DELETE_TABLE, 0, name)]
 }
 
+/// Removes all rules of a chain.
+pub(crate) fn flush_chain(family: u8, table: &str, chain: &str) -> Request {
+    request(family, DELETE_RULE, 0, format!("NFT_MSG_DELRULE({chain})"), |body| {
+        body.text(IN_TABLE, table).text(2, chain);
+    })
+}
+
 /// Makes a rule at the end of a chain; `write` writes its expressions.
 pub(crate) fn make_rule(family: u8, table: &str, chain: &str, write: impl FnOnce(&mut Writer)) -> Request {
     request(family, NEW_RULE, CREATE | APPEND, format!("NFT_MSG_NEWRULE({chain})"), |body| {
@@ -197,14 +204,27 @@ pub(crate) fn immediate(list: &mut Writer, register: u32, value: &[u8]) {
     });
 }
 
-/// Translates the destination to the address in the registers and the port in one beyond it.
-pub(crate) fn translate(list: &mut Writer, family: Family, port: u32) {
+/// Translates the destination to the address and the port in the registers.
+pub(crate) fn translate(list: &mut Writer, family: Family) {
     const DESTINATION: u32 = 1;
     expression(list, "nat", |of| {
         number(of, 1, DESTINATION);
         number(of, 2, family.number().into());
         number(of, 3, REGISTER);
-        number(of, 5, port);
+        number(of, 5, REGISTER + Load::Destination(family).registers());
+    });
+}
+
+/// Writes the register into a port, and mends the transport's checksum.
+pub(crate) fn write_port(list: &mut Writer, offset: u32, checksum_at: u32) {
+    const OF_BYTES: u32 = 1;
+    expression(list, "payload", |of| {
+        number(of, 5, REGISTER);
+        number(of, 2, Load::TRANSPORT);
+        number(of, 3, offset);
+        number(of, 4, 2);
+        number(of, 6, OF_BYTES);
+        number(of, 7, checksum_at);
     });
 }
 
