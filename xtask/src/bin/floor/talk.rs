@@ -220,7 +220,7 @@ mod tests {
     fn whatever_is_asked_of_a_server_takes_time() {
         let (address, processors) = (served(), Processors::of_this_process().unwrap());
         for request in ["echo", "connect", "send", "receive"] {
-            let taken = time(&format!("{request} {address} 1000"), &processors);
+            let taken = time(&format!("{request} {address} 100"), &processors);
             assert!(taken.as_ref().is_ok_and(|taken| *taken > 0), "{request}: {taken:?}");
         }
     }
