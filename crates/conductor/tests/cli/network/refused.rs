@@ -122,10 +122,16 @@ fn the_configuration_is_read_and_a_broken_one_is_named() {
 fn the_founding_grammar_takes_its_way_out_from_default_ifc() {
     let sandbox = busybox();
     serve(&sandbox, "eg", &["--network", "none"]);
+    let add = |words: &[&str]| sandbox.face("conductor.sh", ["--explain", "addnetwork", "eg"]).args(words);
     std::fs::write(sandbox.work().join("config.sh"), "DEFAULT_IFC=\"uplink\" # the one that leads out\n").unwrap();
-    sandbox.face("conductor.sh", ["addnetwork", "eg", "-i", "-e", "8080:80"]).run().success();
-    assert_eq!(page("http://127.0.0.1:8080/").as_deref(), Some("eg"));
-    let rules = sandbox.conductor(["inspect", "-f", "{{.Name}}", "eg"]).ok();
-    assert_eq!(rules, "/eg");
+    let added = add(&["-i", "-e", "8080:80"]).run().success();
+    let is_step = |line: &&str| line.contains("uplink") && !line.starts_with("warning");
+    assert!(added.stderr.lines().find(is_step).is_some(), "no step knows the way out: {added:?}");
+    let added = added.remarks("warning: eg is to reach the outside through uplink, and this host has no such link now");
+    assert_eq!(added.stdout, "");
+    assert_eq!(page("http://127.0.0.1:8080/").as_deref(), Some("eg"), "a port is published all the same");
+    // The variable is nearer than the file.
+    let added = add(&["-i", "-e", "8081:80"]).env("DEFAULT_IFC", "lo").run().success();
+    assert!(!added.stderr.contains("warning"), "{added:?}");
     end(&sandbox, &["eg"]);
 }
