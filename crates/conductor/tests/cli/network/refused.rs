@@ -125,8 +125,8 @@ fn the_founding_grammar_takes_its_way_out_from_default_ifc() {
     let add = |words: &[&str]| sandbox.face("conductor.sh", ["--explain", "addnetwork", "eg"]).args(words);
     std::fs::write(sandbox.work().join("config.sh"), "DEFAULT_IFC=\"uplink\" # the one that leads out\n").unwrap();
     let added = add(&["-i", "-e", "8080:80"]).run().success();
-    let is_step = |line: &&str| line.contains("uplink") && !line.starts_with("warning");
-    assert!(added.stderr.lines().find(is_step).is_some(), "no step knows the way out: {added:?}");
+    let is_step = |line: &str| line.contains("uplink") && !line.starts_with("warning");
+    assert!(added.stderr.lines().any(is_step), "no step knows the way out: {added:?}");
     let added = added.remarks("warning: eg is to reach the outside through uplink, and this host has no such link now");
     assert_eq!(added.stdout, "");
     assert_eq!(page("http://127.0.0.1:8080/").as_deref(), Some("eg"), "a port is published all the same");
