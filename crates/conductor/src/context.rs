@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use engine::Engine;
+use engine::{Engine, Settings};
 use store::Store;
 use trace::Recorder;
 
@@ -50,8 +50,12 @@ impl Context {
 
     /// Opens the engine with a recorder of the command's own.
     pub(crate) fn engine_telling(&self, recorder: Recorder) -> Result<Engine, Failure> {
-        let settings = settings::read(self.face)?;
-        Ok(Engine::open(&self.root()?, &self.state()?, recorder)?.with_settings(settings))
+        Ok(Engine::open(&self.root()?, &self.state()?, recorder)?.with_settings(self.settings()?))
+    }
+
+    /// Reads what the host's administrator has chosen.
+    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
+        settings::read(self.face)
     }
 
     /// Opens the store of images.

@@ -126,14 +126,26 @@ impl Sandbox {
         // A monitor may still be on its way out.
         let ended = || self.processes().is_empty().then_some(());
         until(&format!("the processes {:?} end", described(&self.processes())), ended);
-        let mut left = self.census().more_than(&self.before);
-        // The time of the last look at all runs is the engine's own furniture, one file whatever has run.
-        let mut furniture = vec![format!("file: {}", self.state().join("swept").display())];
-        furniture.extend(networks::furniture(&self.root(), &self.state()));
-        left.retain(|line| !furniture.contains(line));
+        // A container's links go with its network namespace, which the kernel takes apart in its own time.
+        let mut left = self.left();
+        let links = |left: &[String]| left.iter().any(|line| line.starts_with("link: "));
+        if links(&left) {
+            let gone = || Some(self.left()).filter(|left| !links(left));
+            left = until(&format!("the links go of {left:?}"), gone);
+        }
         left.extend(networks::members(&self.state()));
         left.extend(self.cgroups.left_behind().into_iter().map(|path| format!("cgroup: {path}")));
         assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
+    }
+
+    /// Lists what there is more than before, without the engine's furniture: the time of the last look at all runs, one
+    /// file whatever has run, and what networks keep.
+    fn left(&self) -> Vec<String> {
+        let mut furniture = vec![format!("file: {}", self.state().join("swept").display())];
+        furniture.extend(networks::furniture(&self.root(), &self.state()));
+        let mut left = self.census().more_than(&self.before);
+        left.retain(|line| !furniture.contains(line));
+        left
     }
 
     fn census(&self) -> Census {

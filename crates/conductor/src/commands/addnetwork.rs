@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use engine::{Engine, PortRequest};
+use engine::PortRequest;
 
 use super::{Group, Reach, Verb};
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
+use crate::ui;
 
 /// Link a container with the host, and from there with the outside
 #[derive(Debug, Args)]
@@ -37,7 +38,7 @@ Examples:\n  conductor addnetwork eg\n  conductor addnetwork eg -i -e 3000:8080"
 
     fn run(self, context: &Context) -> Outcome {
         let expose = self.expose.iter().map(|pair| ports(pair)).collect::<Result<Vec<_>, _>>()?;
-        add_network(&context.engine()?, &self.container, self.internet, &expose)
+        add_network(context, &self.container, self.internet, &expose)
     }
 }
 
@@ -61,22 +62,34 @@ impl Verb for PeerArgs {
     const REACH: Reach = Reach::Ours;
 
     fn run(self, context: &Context) -> Outcome {
-        make_peers(&context.engine()?, &self.first, &self.second)
+        make_peers(context, &self.first, &self.second)
     }
 }
 
 /// Links a container with the host, and lets ports of the host lead to it.
-pub(crate) fn add_network(engine: &Engine, name: &str, internet: bool, expose: &[(u16, u16)]) -> Outcome {
+pub(crate) fn add_network(context: &Context, name: &str, internet: bool, expose: &[(u16, u16)]) -> Outcome {
     let mut requests = Vec::new();
     for (host, container) in expose {
         requests.extend(PortRequest::parse(&format!("{host}:{container}"))?);
     }
+    let engine = context.engine()?;
     engine.add_network(&engine.find(name)?, internet, &requests)?;
+    if internet && let Some(link) = context.settings()?.default_interface.filter(|link| !is_link(link)) {
+        ui::warn(&format!("{name} is to reach the outside through {link}, and this host has no such link now"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Tells whether the host has a link of this name; where that cannot be told, nobody is warned.
+fn is_link(name: &str) -> bool {
+    let table = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
+    let mut names = table.lines().skip(2).filter_map(|line| line.split(':').next());
+    table.is_empty() || names.any(|found| found.trim() == name)
+}
+
 /// Lets two containers reach each other.
-pub(crate) fn make_peers(engine: &Engine, first: &str, second: &str) -> Outcome {
+pub(crate) fn make_peers(context: &Context, first: &str, second: &str) -> Outcome {
+    let engine = context.engine()?;
     engine.make_peers(&engine.find(first)?, &engine.find(second)?)?;
     Ok(ExitCode::SUCCESS)
 }

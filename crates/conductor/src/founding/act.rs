@@ -28,10 +28,8 @@ pub(super) fn act(intent: Intent, context: &Context) -> Outcome {
         Intent::List => list(context),
         Intent::Stop { name } => stop(context, &name),
         Intent::Exec { name, command } => exec(context, &name, command),
-        Intent::AddNetwork { name, internet, expose } => {
-            addnetwork::add_network(&context.engine()?, &name, internet, &expose)
-        }
-        Intent::Peer { first, second } => addnetwork::make_peers(&context.engine()?, &first, &second),
+        Intent::AddNetwork { name, internet, expose } => addnetwork::add_network(context, &name, internet, &expose),
+        Intent::Peer { first, second } => addnetwork::make_peers(context, &first, &second),
         Intent::Build { image, file } => images::create(context, image, file),
         Intent::Images => images::list(context),
         Intent::RemoveImage { image } => images::remove(context, &image),

@@ -158,10 +158,12 @@ impl Neighbour {
         let docker = Self { program: "docker", options, configuration: None, daemon: Some(daemon) };
         let is_up = || docker.call(&["version"]).run().exit_code() == 0;
         let log = || std::fs::read_to_string(dir.join("docker.log")).unwrap_or_default();
-        testkit::until("dockerd answers", || is_up().then_some(()).or_else(|| {
-            assert!(!log().contains("failed to start daemon"), "{}", log());
-            None
-        }));
+        testkit::until("dockerd answers", || {
+            is_up().then_some(()).or_else(|| {
+                assert!(!log().contains("failed to start daemon"), "{}", log());
+                None
+            })
+        });
         docker
     }
 

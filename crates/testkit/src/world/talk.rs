@@ -53,7 +53,9 @@ impl Server {
                     if token == u64::MAX {
                         return;
                     }
-                    let Some((tcp, udp)) = usize::try_from(token / 2).ok().and_then(|at| sockets.get(at)) else { continue };
+                    let Some((tcp, udp)) = usize::try_from(token / 2).ok().and_then(|at| sockets.get(at)) else {
+                        continue;
+                    };
                     if token % 2 == 0 { take(tcp, &label) } else { answer(udp, &label) }
                 }
             }

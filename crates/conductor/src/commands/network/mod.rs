@@ -50,9 +50,9 @@ impl Predefined {
         NetworkId::from_bytes(*oci::Digest::of(format!("network {}", self.name()).as_bytes()).as_bytes())
     }
 
-    /// Finds one by its name, or by its id or the beginning of that.
+    /// Finds one by its name, or by as much of its id as `ls` shows: fewer digits may be the name of another one.
     pub(super) fn named(asked: &str) -> Option<Self> {
-        let is_id = |one: &Self| asked.len() >= 2 && one.id().as_str().starts_with(asked);
+        let is_id = |one: &Self| asked.len() >= 12 && one.id().as_str().starts_with(asked);
         Self::ALL.into_iter().find(|one| one.name() == asked).or_else(|| Self::ALL.into_iter().find(is_id))
     }
 }
@@ -71,6 +71,7 @@ mod tests {
         assert_eq!(Predefined::named("host"), Some(Predefined::Host));
         assert_eq!(Predefined::named(&Predefined::None.id().as_str()[..12]), Some(Predefined::None));
         assert_eq!(Predefined::named("bridge"), None);
+        assert_eq!(Predefined::named(&Predefined::None.id().as_str()[..11]), None);
         assert!(is_predefined("none") && is_predefined("bridge") && !is_predefined("front"));
     }
 }
