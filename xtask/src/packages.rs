@@ -48,6 +48,7 @@ const NEEDS: &[(&str, &[&str])] = &[
             "nftables",
             "podman",
             "procps",
+            "runc",
             "tmux",
             "util-linux",
             "vim-tiny",

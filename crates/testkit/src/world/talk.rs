@@ -102,9 +102,8 @@ impl Place {
     #[track_caller]
     pub fn hears(&self, to: &str) -> String {
         let address = parse(to);
-        let tcp = self.run(|| by_tcp(address, PATIENCE));
-        let tcp = tcp.unwrap_or_else(|| panic!("no connection to {to}"));
-        let udp = self.run(|| by_udp(address, PATIENCE)).unwrap_or_else(|| panic!("no answer from {to}/udp"));
+        let Some(tcp) = self.run(|| by_tcp(address, PATIENCE)) else { panic!("no connection to {to}") };
+        let Some(udp) = self.run(|| by_udp(address, PATIENCE)) else { panic!("no answer from {to}/udp") };
         assert_eq!(udp, tcp, "tcp and udp of {to} differ");
         tcp
     }
