@@ -78,7 +78,7 @@ fn one(context: &Context, round: usize, findings: &mut Findings) -> Result<(), F
     }
     let operation = *random.one_of(OPERATIONS);
     let mut what = operation.join(" ");
-    if round % EVERY == 0 {
+    if round.is_multiple_of(EVERY) {
         let delay = Duration::from_micros(random.below(LATEST));
         let (victim, _) = killed(&mut checks, operation, delay, &mut random)?;
         checks.findings.struck += usize::from(victim.is_some());

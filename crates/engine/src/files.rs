@@ -84,6 +84,7 @@ pub(crate) fn write_names(engine: &Engine, container: &Container, run: &RunNetwo
     let peers = run.peers.iter().flat_map(|peer| peer.pairs.iter().map(|pair| (peer.name.to_string(), pair.1)));
     let setup = Setup {
         networks: networks.map(|network| network::names_file(layout, &network.id)).collect(),
+        outward: run.endpoints.iter().any(|endpoint| endpoint.is_open_alone()),
         hosts: added_hosts(container, run).chain(peers).map(host).collect(),
         servers: wishes.servers.clone(),
     };

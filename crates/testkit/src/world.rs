@@ -177,16 +177,20 @@ fn lay_out(host: &Place, router: &Place, internet: &Place, client: &Place) {
         // What has just come up may be used at once.
         place.shell("echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad");
     }
-    join(router, "host0", &["192.0.2.1/24", "2001:db8:1::1/64"], host, &[
-        "192.0.2.2/24",
-        "192.0.2.3/24",
-        "2001:db8:1::2/64",
-    ]);
-    join(router, "net0", &["198.51.100.1/24", "2001:db8:2::1/64"], internet, &[
-        "198.51.100.9/24",
-        "198.51.100.53/24",
-        "2001:db8:2::9/64",
-    ]);
+    join(
+        router,
+        "host0",
+        &["192.0.2.1/24", "2001:db8:1::1/64"],
+        host,
+        &["192.0.2.2/24", "192.0.2.3/24", "2001:db8:1::2/64"],
+    );
+    join(
+        router,
+        "net0",
+        &["198.51.100.1/24", "2001:db8:2::1/64"],
+        internet,
+        &["198.51.100.9/24", "198.51.100.53/24", "2001:db8:2::9/64"],
+    );
     join(router, "out0", &["203.0.113.1/24", "2001:db8:3::1/64"], client, &["203.0.113.7/24", "2001:db8:3::7/64"]);
     router.shell("echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding");
     // The host is as the distributions deliver it: it does not forward, and it listens to the routers around it.

@@ -66,8 +66,8 @@ impl Verb for RunArgs {
 fn run(args: RunArgs, context: &Context) -> Outcome {
     let (cidfile, wait) = (args.container.cidfile.clone(), args.wait);
     let (request, mode) = args.into_request(context.face, &Here)?;
-    network_args::warning(&request).into_iter().for_each(ui::warn);
     let engine = context.starting_engine()?;
+    network_args::warning(&request).into_iter().for_each(ui::warn);
     check_terminal(&request, &mode)?;
     let outcome = match cidfile {
         None => engine.run(request, mode).map_err(Failure::starting)?,

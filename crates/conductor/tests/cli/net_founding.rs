@@ -175,7 +175,9 @@ fn the_whole_topology_of_task_4() {
     let count = |text: &str| text.rsplit(' ').next().unwrap().trim().parse::<u32>().unwrap();
     assert_eq!(count(&second), count(&first) + 1, "{first}{second}");
     // c1 is reached by its port alone, c2 by c1 alone; both reach the internet.
-    world.client.reaches_only(&["tcp 192.0.2.2:3000"], &["192.0.2.2:3000", "192.0.2.2:8080", &format!("{address}:8080")]);
+    world
+        .client
+        .reaches_only(&["tcp 192.0.2.2:3000"], &["192.0.2.2:3000", "192.0.2.2:8080", &format!("{address}:8080")]);
     for name in ["c1", "c2"] {
         let inside = world.inside(name);
         assert_eq!(inside.place.hears("198.51.100.9:80"), "web 192.0.2.2");

@@ -48,7 +48,9 @@ fn an_internal_network_reaches_nothing_beyond_it_names_included() {
     let servers = [two.serve(&PORTS), open.serve(&PORTS)];
     let ssh = Server::start(&world.host, "ssh", &["192.0.2.2:22", "[2001:db8:1::2]:22"]);
     let beyond: Vec<String> = OUTSIDE.iter().map(|&address| bracketed(address, 80)).collect();
-    let beyond = [beyond, HOST[..2].iter().flat_map(|address| [bracketed(address, 22), bracketed(address, 8080)]).collect()].concat();
+    let beyond =
+        [beyond, HOST[..2].iter().flat_map(|address| [bracketed(address, 22), bracketed(address, 8080)]).collect()]
+            .concat();
     open.place.reaches_all(&words(&beyond));
     let (inside, others) = (all_ports(&[&two]), all_ports(&[&open]));
     let all = [inside.clone(), others, beyond].concat();
@@ -122,7 +124,12 @@ fn nobody_gets_at_what_the_host_keeps_on_loopback() {
     for (place, gateway) in [(&one.place, gateway.as_str()), (&world.router, HOST[0])] {
         place.shell("ip address delete 127.0.0.1/8 dev lo; echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet");
         place.shell(&format!("ip route add 127.0.0.1/32 via {gateway}"));
-        place.reaches_none(&["127.0.0.1:9000", "127.0.0.1:8080", &format!("{gateway}:8080"), &format!("{gateway}:9000")]);
+        place.reaches_none(&[
+            "127.0.0.1:9000",
+            "127.0.0.1:8080",
+            &format!("{gateway}:8080"),
+            &format!("{gateway}:9000"),
+        ]);
     }
     drop((servers, one));
     world.remove(&["one"]);
@@ -136,7 +143,8 @@ fn peers_are_two_and_no_third() {
         world.network(name, &["--ipv6"]);
     }
     let (one, third) = (world.contain("one", &["--network", "front"]), world.contain("third", &["--network", "front"]));
-    let (other, fourth) = (world.contain("other", &["--network", "back"]), world.contain("fourth", &["--network", "back"]));
+    let (other, fourth) =
+        (world.contain("other", &["--network", "back"]), world.contain("fourth", &["--network", "back"]));
     let servers = [one.serve(&PORTS), third.serve(&PORTS), other.serve(&PORTS), fourth.serve(&PORTS)];
     let (front, back) = (all_ports(&[&one, &third]), all_ports(&[&other, &fourth]));
     let all = [front.clone(), back.clone()].concat();
@@ -204,7 +212,8 @@ fn bracketed(address: &str, port: u16) -> String {
 
 /// Returns the host's addresses on a network.
 fn gateways(world: &World, network: &str) -> (String, String) {
-    let told = world.conductor(["network", "inspect", "-f", "{{range .IPAM.Config}}{{.Gateway}} {{end}}", network]).ok();
+    let told =
+        world.conductor(["network", "inspect", "-f", "{{range .IPAM.Config}}{{.Gateway}} {{end}}", network]).ok();
     let (v4, v6) = told.trim().split_once(' ').unwrap();
     (v4.to_owned(), v6.to_owned())
 }

@@ -22,7 +22,8 @@ fn containers_of_one_network_know_each_other_by_every_name() {
     world.network("front", &["--ipv6"]);
     world.network("back", &["--ipv6"]);
     let on = |network: &'static str| ["--network", network];
-    let web = world.contain("web", &[&on("front")[..], &["--network-alias", "www", "--network-alias", "service"]].concat());
+    let web =
+        world.contain("web", &[&on("front")[..], &["--network-alias", "www", "--network-alias", "service"]].concat());
     let web2 = world.contain("web2", &[&on("front")[..], &["--network-alias", "service"]].concat());
     let db = world.contain("db", &[&on("back")[..], &["--network-alias", "www"]].concat());
     let short = world.conductor(["ps", "--filter", "name=^web$", "--format", "{{.ID}}"]).ok();
@@ -133,7 +134,8 @@ fn two_hundred_changes_under_constant_questions_give_no_wrong_answer_and_no_stal
         world.remove(&["web"]);
         for round in 1..=20 {
             let address = format!("10.77.2.{round}");
-            let run = ["run", "-d", "--name", "web", "--network", "front", "--ip", &address, "busybox", "sleep", "9999"];
+            let run =
+                ["run", "-d", "--name", "web", "--network", "front", "--ip", &address, "busybox", "sleep", "9999"];
             change(&run, Some(&address));
             change(&["rm", "-f", "web"], None);
         }

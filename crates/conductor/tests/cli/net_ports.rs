@@ -72,7 +72,8 @@ fn answers_everybody(before: &str) {
     world.network("front", &["--ipv6"]);
     world.network("back", &["--ipv6"]);
     let web = publishing(&world, "web", "front", &["8080:80"]);
-    let (peer, other) = (world.contain("peer", &["--network", "front"]), world.contain("other", &["--network", "back"]));
+    let (peer, other) =
+        (world.contain("peer", &["--network", "front"]), world.contain("other", &["--network", "back"]));
     let server = web.serve(&[80]);
     expect_answers(&world, &web, &peer, &other, 8080);
     // Published while it runs, and withdrawn again.
@@ -103,8 +104,17 @@ fn a_port_published_on_one_address_is_on_no_other() {
     let other = world.contain("other", &[]);
     let _server = web.serve(&[80]);
     let all = [
-        "127.0.0.1:8081", "127.0.0.2:8081", "[::1]:8081", "192.0.2.2:8081", "192.0.2.3:8081", "[2001:db8:1::2]:8081",
-        "127.0.0.1:8082", "[::1]:8082", "192.0.2.2:8082", "192.0.2.3:8082", "[2001:db8:1::2]:8082",
+        "127.0.0.1:8081",
+        "127.0.0.2:8081",
+        "[::1]:8081",
+        "192.0.2.2:8081",
+        "192.0.2.3:8081",
+        "[2001:db8:1::2]:8081",
+        "127.0.0.1:8082",
+        "[::1]:8082",
+        "192.0.2.2:8082",
+        "192.0.2.3:8082",
+        "[2001:db8:1::2]:8082",
     ];
     world.host.reaches_only(&["127.0.0.1:8081", "[::1]:8081", "192.0.2.3:8082"], &all);
     // Loopback is the host's own; everybody else has another one.
@@ -123,7 +133,9 @@ fn a_container_without_ipv6_answers_by_ipv4_alone() {
     let server = web.serve(&[80]);
     let all = ["192.0.2.2:8080", "[2001:db8:1::2]:8080"];
     world.client.reaches_only(&all[..1], &all);
-    world.host.reaches_only(&["192.0.2.2:8080", "127.0.0.1:8080"], &[&all[..], &["127.0.0.1:8080", "[::1]:8080"]].concat());
+    world
+        .host
+        .reaches_only(&["192.0.2.2:8080", "127.0.0.1:8080"], &[&all[..], &["127.0.0.1:8080", "[::1]:8080"]].concat());
     drop((server, web));
     world.remove(&["web"]);
     world.assert_clean();

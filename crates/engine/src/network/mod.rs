@@ -1,11 +1,11 @@
 //! Networks: nouns on record, places of containers on them, and what leads to and from those.
 //!
-//! A [`Network`] is a file; its bridge and its rules are made when a container first needs them ([`body`]). A start leases
-//! addresses and takes ports ([`acquire`]), makes the links once the container's namespace is there ([`up`]), and hands the
+//! A [`Network`] is a file; its bridge and its rules are made when a container first needs them (`body`). A start leases
+//! addresses and takes ports (`acquire`), makes the links once the container's namespace is there (`up`), and hands the
 //! sockets that keep the ports, and those of the resolver, to the monitor. The end of a run takes all of it back
-//! ([`release`]); so does whoever settles a run whose monitor died. [`live`] changes a container that runs.
+//! (`release`); so does whoever settles a run whose monitor died. `live` changes a container that runs.
 //!
-//! Start reading at [`acquire`]; [`run`] draws what a run has.
+//! Start reading at `acquire`; `run` draws what a run has.
 
 mod acquire;
 mod body;

@@ -41,11 +41,9 @@ pub(crate) fn free_subnet(pools: &[AddressPool], is_taken: impl Fn(&IpNet) -> bo
 
 /// Returns the IPv6 subnet that belongs to a network's id: one of those that anybody may take (RFC 4193).
 pub(crate) fn local_subnet(id: &super::NetworkId) -> Ipv6Net {
-    let digits = id.as_str().as_bytes();
-    let nibble = |at: usize| digits.get(at).and_then(|digit| char::from(*digit).to_digit(16)).unwrap_or(0) as u16;
-    let word = |at: usize| nibble(at) << 12 | nibble(at + 1) << 8 | nibble(at + 2) << 4 | nibble(at + 3);
-    let first = 0xfd00 | word(0) & 0xff;
-    let base = Ipv6Addr::new(first, word(4), word(8), word(12), 0, 0, 0, 0);
+    let word = |at: usize| id.as_str().get(at..at + 4).and_then(|digits| u16::from_str_radix(digits, 16).ok());
+    let [a, b, c, d] = [0, 4, 8, 12].map(|at| word(at).unwrap_or(0));
+    let base = Ipv6Addr::new(0xfd00 | a & 0xff, b, c, d, 0, 0, 0, 0);
     Ipv6Net::new(base, 64).unwrap_or_default()
 }
 

@@ -193,7 +193,7 @@ fn split_address(text: &str) -> Option<(Option<IpAddr>, &str)> {
     };
     let address = match address.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
         Some(inside) => inside?.parse::<Ipv6Addr>().ok()?.into(),
-        None => address.parse().ok()?,
+        None => address.parse::<Ipv4Addr>().ok()?.into(),
     };
     Some((Some(address), port))
 }

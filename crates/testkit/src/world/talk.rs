@@ -53,7 +53,9 @@ impl Server {
                     if token == u64::MAX {
                         return;
                     }
-                    let Some((tcp, udp)) = usize::try_from(token / 2).ok().and_then(|at| sockets.get(at)) else { continue };
+                    let Some((tcp, udp)) = usize::try_from(token / 2).ok().and_then(|at| sockets.get(at)) else {
+                        continue;
+                    };
                     if token % 2 == 0 { take(tcp, &label) } else { answer(udp, &label) }
                 }
             }
@@ -100,9 +102,8 @@ impl Place {
     #[track_caller]
     pub fn hears(&self, to: &str) -> String {
         let address = parse(to);
-        let tcp = self.run(|| by_tcp(address, PATIENCE));
-        let tcp = tcp.unwrap_or_else(|| panic!("no connection to {to}"));
-        let udp = self.run(|| by_udp(address, PATIENCE)).unwrap_or_else(|| panic!("no answer from {to}/udp"));
+        let Some(tcp) = self.run(|| by_tcp(address, PATIENCE)) else { panic!("no connection to {to}") };
+        let Some(udp) = self.run(|| by_udp(address, PATIENCE)) else { panic!("no answer from {to}/udp") };
         assert_eq!(udp, tcp, "tcp and udp of {to} differ");
         tcp
     }
