@@ -116,9 +116,12 @@ pub(super) fn begin(
         preserve_fds: 0,
         recorder: engine.recorder(),
     };
-    let created = runtime::create(&prepared.plan, &options).map_err(theirs)?;
+    let creating = runtime::begin(&prepared.plan, &options).map_err(theirs)?;
+    // While the first process mounts.
+    let networks = bring_up(beginning, creating.pid()).map_err(ours);
+    let created = creating.finish().map_err(theirs)?;
+    let networks = networks?;
     let started_at = Timestamp::now();
-    let networks = bring_up(beginning, created.pid()).map_err(ours)?;
     let state = Run {
         restarts: beginning.restart.restarts,
         ports: prepared.ports(),
