@@ -207,7 +207,8 @@ fn cover_state() {
 }
 
 /// Containers of both come and go, each while one of the other runs, and all of them work all the time.
-fn go_on_beside(world: &World, neighbour: &Neighbour) {
+/// `mark` stands in the rules of the other one.
+fn go_on_beside(world: &World, neighbour: &Neighbour, mark: &str) {
     let archive = fixture::busybox_tar_file(&world.sandbox.work());
     neighbour.call(&["import", &archive.display().to_string(), "theirs"]).run().success();
     let web = world.contain("web", &PUBLISHED);
@@ -225,6 +226,7 @@ fn go_on_beside(world: &World, neighbour: &Neighbour) {
         theirs.place.reaches_none(&[&format!("{}:80", web.v4())]);
     };
     both(&web, &first, [8080, 9090]);
+    assert!(world.host.shell("nft list ruleset").contains(mark), "{mark}");
     // One of ours starts beside theirs, one of theirs beside ours; the first ones of each go.
     let second = world.contain("second", &["-p", "8081:80", "-p", "8081:80/udp"]);
     let (servers, third) = (second.serve(&[80]), neighbour.contain("third", 9091));
@@ -246,17 +248,33 @@ fn go_on_beside(world: &World, neighbour: &Neighbour) {
 #[test]
 fn podman_with_its_old_network_goes_on_beside_ours() {
     let world = world();
-    go_on_beside(&world, &Neighbour::podman(&world, "cni"));
+    go_on_beside(&world, &Neighbour::podman(&world, "cni"), "CNI-");
 }
 
 #[test]
 fn podman_with_netavark_goes_on_beside_ours() {
     let world = world();
-    go_on_beside(&world, &Neighbour::podman(&world, "netavark"));
+    go_on_beside(&world, &Neighbour::podman(&world, "netavark"), "NETAVARK-");
 }
 
 #[test]
 fn docker_goes_on_beside_ours() {
     let world = world();
-    go_on_beside(&world, &Neighbour::docker(&world));
+    let docker = Neighbour::docker(&world);
+    // Who switches forwarding on is the one who forbids it to others.
+    assert!(world.host.shell("iptables -S FORWARD").contains("-P FORWARD DROP"));
+    go_on_beside(&world, &docker, "DOCKER-USER");
+}
+
+#[test]
+fn docker_that_comes_later_goes_on_beside_ours() {
+    let world = world();
+    let early = world.contain("early", &["-p", "8070:80", "-p", "8070:80/udp"]);
+    let _server = early.serve(&[80]);
+    works(&world, &early, 8070);
+    let docker = Neighbour::docker(&world);
+    a_command_later(&world, &["network", "ls"]);
+    works(&world, &early, 8070);
+    go_on_beside(&world, &docker, "DOCKER-USER");
+    works(&world, &early, 8070);
 }
