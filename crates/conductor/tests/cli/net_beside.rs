@@ -1,6 +1,6 @@
 //! Beside other people's firewalls and engines: ours work, and theirs go on working.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use testkit::world::{IMAGE, Inside, Place, Server};
@@ -120,6 +120,7 @@ struct Neighbour {
     options: Vec<String>,
     configuration: Option<String>,
     daemon: Option<Child>,
+    directory: PathBuf,
 }
 
 impl Neighbour {
@@ -137,7 +138,7 @@ impl Neighbour {
         std::fs::write(dir.join("containers.conf"), text).unwrap();
         let options = ["--root", &path("podman-root"), "--runroot", &path("podman-run"), "--storage-driver", "vfs"];
         let options = options.map(str::to_owned).into();
-        Self { program: "podman", options, configuration: Some(path("containers.conf")), daemon: None }
+        Self { program: "podman", options, configuration: Some(path("containers.conf")), daemon: None, directory: dir }
     }
 
     /// Debian's docker, with a daemon of its own in this sandbox.
@@ -152,7 +153,8 @@ impl Neighbour {
         let log = std::fs::File::create(dir.join("docker.log")).unwrap();
         let daemon = daemon.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         let options = vec!["--host".to_owned(), socket];
-        let docker = Self { program: "docker", options, configuration: None, daemon: Some(daemon) };
+        let docker =
+            Self { program: "docker", options, configuration: None, daemon: Some(daemon), directory: dir.clone() };
         let is_up = || docker.call(&["version"]).run().exit_code() == 0;
         let log = || std::fs::read_to_string(dir.join("docker.log")).unwrap_or_default();
         testkit::until("dockerd answers", || {
@@ -194,6 +196,11 @@ impl Drop for Neighbour {
             let _ = daemon.kill();
             let _ = daemon.wait();
         }
+        // What it has mounted in its directories would keep these from being removed.
+        let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+        let places = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(Path::new);
+        let below: Vec<_> = places.filter(|place| place.starts_with(&self.directory)).collect();
+        below.into_iter().rev().for_each(|place| drop(sys::mount::unmount(place)));
     }
 }
 
