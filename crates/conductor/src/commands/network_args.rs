@@ -157,17 +157,34 @@ pub(crate) fn warning(request: &CreateRequest) -> Option<&'static str> {
     }
 }
 
-/// Reads the ports of `--publish`, each once.
+/// Reads the ports of `--publish`, each once: first those that can be had in one way alone, so that none of them is taken
+/// for one that may be any.
 fn ports(words: &[String]) -> Result<Vec<PortRequest>, Failure> {
     let mut ports: Vec<PortRequest> = Vec::new();
     for word in words {
         for port in publish("publish", word)? {
-            if port.host.is_none() || !ports.contains(&port) {
-                ports.push(port);
+            if port.host.is_some() && ports.contains(&port) {
+                continue;
             }
+            if let Some(other) = ports.iter().find(|other| collide(other, &port)) {
+                let why = format!("{other} and {port} want the same port of the host");
+                return Err(wrong("publish", why));
+            }
+            ports.push(port);
         }
     }
+    ports.sort_by_key(|port| port.host.map_or(u32::MAX, |(first, last)| u32::from(last - first)));
     Ok(ports)
+}
+
+/// Tells whether two of one container cannot both be published.
+fn collide(one: &PortRequest, other: &PortRequest) -> bool {
+    let fixed = |port: &PortRequest| port.host.filter(|(first, last)| first == last);
+    let meet = match (one.address, other.address) {
+        (Some(one), Some(other)) => one == other || one.is_unspecified() || other.is_unspecified(),
+        _ => true,
+    };
+    meet && one.transport == other.transport && fixed(one).is_some() && fixed(one) == fixed(other)
 }
 
 /// Reads a port to publish, in the short form or in the one with words: `published=8080,target=80,protocol=tcp`.
@@ -337,17 +354,22 @@ mod tests {
 
     #[test]
     fn ports_are_published_and_exposed() {
-        let request =
-            read("-p 8080:80 -p 8080:80 -p 53/udp -p published=90,target=91,protocol=udp -P --expose 81-82").unwrap();
+        let request = read(
+            "-p 8080:80 -p 8080:80 -p 53/udp -p 90-99:90 -p published=90,target=91,protocol=udp -P --expose 81-82",
+        )
+        .unwrap();
         let ports: Vec<_> = request.ports.iter().map(ToString::to_string).collect();
-        assert_eq!(ports, ["8080:80/tcp", "53/udp", "90:91/udp"]);
+        assert_eq!(ports, ["8080:80/tcp", "90:91/udp", "90-99:90/tcp", "53/udp"]);
         let exposed: Vec<_> = request.exposed.iter().map(ToString::to_string).collect();
         assert_eq!((exposed, request.publish_all), (vec!["81/tcp".to_owned(), "82/tcp".to_owned()], true));
+        assert!(read("-p 8080:80 -p 8080:80/udp -p 127.0.0.1:81:80 -p 127.0.0.2:81:80").is_ok());
         for (line, said) in [
             ("-p 70000:80", "error: invalid value for --publish\n  because: \"70000:80\" names no port: "),
             ("-p 80:0", "error: invalid value for --publish"),
             ("-p web:80", "error: invalid value for --publish"),
             ("-p 80:80/icmp", "error: invalid value for --publish"),
+            ("-p 8080:80 -p 8080:81", "error: invalid value for --publish: 8080:80/tcp and 8080:81/tcp want the same"),
+            ("-p 8080:80 -p 127.0.0.1:8080:80", "error: invalid value for --publish: 8080:80/tcp and 127.0.0.1:8080"),
             ("-p host=80", "error: invalid value for --publish: \"host=80\" is not published="),
             ("--expose 80:80", "error: invalid value for --expose"),
         ] {
