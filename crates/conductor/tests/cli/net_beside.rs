@@ -1,6 +1,6 @@
 //! Beside other people's firewalls and engines: ours work, and theirs go on working.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use testkit::world::{IMAGE, Inside, Place, Server};
@@ -120,6 +120,7 @@ struct Neighbour {
     options: Vec<String>,
     configuration: Option<String>,
     daemon: Option<Child>,
+    directory: PathBuf,
 }
 
 impl Neighbour {
@@ -137,7 +138,7 @@ impl Neighbour {
         std::fs::write(dir.join("containers.conf"), text).unwrap();
         let options = ["--root", &path("podman-root"), "--runroot", &path("podman-run"), "--storage-driver", "vfs"];
         let options = options.map(str::to_owned).into();
-        Self { program: "podman", options, configuration: Some(path("containers.conf")), daemon: None }
+        Self { program: "podman", options, configuration: Some(path("containers.conf")), daemon: None, directory: dir }
     }
 
     /// Debian's docker, with a daemon of its own in this sandbox.
@@ -152,7 +153,8 @@ impl Neighbour {
         let log = std::fs::File::create(dir.join("docker.log")).unwrap();
         let daemon = daemon.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         let options = vec!["--host".to_owned(), socket];
-        let docker = Self { program: "docker", options, configuration: None, daemon: Some(daemon) };
+        let docker =
+            Self { program: "docker", options, configuration: None, daemon: Some(daemon), directory: dir.clone() };
         let is_up = || docker.call(&["version"]).run().exit_code() == 0;
         let log = || std::fs::read_to_string(dir.join("docker.log")).unwrap_or_default();
         testkit::until("dockerd answers", || {
@@ -194,6 +196,11 @@ impl Drop for Neighbour {
             let _ = daemon.kill();
             let _ = daemon.wait();
         }
+        // What it has mounted in its directories would keep these from being removed.
+        let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+        let places = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(Path::new);
+        let below: Vec<_> = places.filter(|place| place.starts_with(&self.directory)).collect();
+        below.into_iter().rev().for_each(|place| drop(sys::mount::unmount(place)));
     }
 }
 
@@ -207,7 +214,8 @@ fn cover_state() {
 }
 
 /// Containers of both come and go, each while one of the other runs, and all of them work all the time.
-fn go_on_beside(world: &World, neighbour: &Neighbour) {
+/// `mark` stands in the rules of the other one.
+fn go_on_beside(world: &World, neighbour: &Neighbour, mark: &str) {
     let archive = fixture::busybox_tar_file(&world.sandbox.work());
     neighbour.call(&["import", &archive.display().to_string(), "theirs"]).run().success();
     let web = world.contain("web", &PUBLISHED);
@@ -225,6 +233,7 @@ fn go_on_beside(world: &World, neighbour: &Neighbour) {
         theirs.place.reaches_none(&[&format!("{}:80", web.v4())]);
     };
     both(&web, &first, [8080, 9090]);
+    assert!(world.host.shell("nft list ruleset").contains(mark), "{mark}");
     // One of ours starts beside theirs, one of theirs beside ours; the first ones of each go.
     let second = world.contain("second", &["-p", "8081:80", "-p", "8081:80/udp"]);
     let (servers, third) = (second.serve(&[80]), neighbour.contain("third", 9091));
@@ -246,17 +255,33 @@ fn go_on_beside(world: &World, neighbour: &Neighbour) {
 #[test]
 fn podman_with_its_old_network_goes_on_beside_ours() {
     let world = world();
-    go_on_beside(&world, &Neighbour::podman(&world, "cni"));
+    go_on_beside(&world, &Neighbour::podman(&world, "cni"), "CNI-");
 }
 
 #[test]
 fn podman_with_netavark_goes_on_beside_ours() {
     let world = world();
-    go_on_beside(&world, &Neighbour::podman(&world, "netavark"));
+    go_on_beside(&world, &Neighbour::podman(&world, "netavark"), "NETAVARK-");
 }
 
 #[test]
 fn docker_goes_on_beside_ours() {
     let world = world();
-    go_on_beside(&world, &Neighbour::docker(&world));
+    let docker = Neighbour::docker(&world);
+    // Who switches forwarding on is the one who forbids it to others.
+    assert!(world.host.shell("iptables -S FORWARD").contains("-P FORWARD DROP"));
+    go_on_beside(&world, &docker, "DOCKER-USER");
+}
+
+#[test]
+fn docker_that_comes_later_goes_on_beside_ours() {
+    let world = world();
+    let early = world.contain("early", &["-p", "8070:80", "-p", "8070:80/udp"]);
+    let _server = early.serve(&[80]);
+    works(&world, &early, 8070);
+    let docker = Neighbour::docker(&world);
+    a_command_later(&world, &["network", "ls"]);
+    works(&world, &early, 8070);
+    go_on_beside(&world, &docker, "DOCKER-USER");
+    works(&world, &early, 8070);
 }
