@@ -154,11 +154,16 @@ impl Engine {
             return Ok(());
         }
         ledger::sweep(&self.layout)?;
+        self.look_at_firewall();
+        Ok(())
+    }
+
+    /// Puts back what the firewall has lost; where that cannot be done, it stops no command.
+    pub(crate) fn look_at_firewall(&self) {
         if let Err(error) = network::put_back(self) {
             let chain = crate::error::Chain::write(&error).replace('\n', ": ");
             tracing::warn!("the firewall cannot be looked at: {chain}");
         }
-        Ok(())
     }
 
     /// Settles the run of one container, if that has lost its owner.

@@ -201,16 +201,16 @@ pub(crate) fn settle(engine: &Engine, firewall: &mut Firewall<'_>) -> Result<(),
             .apply(step)
             .map_err(|error| unsupported(error.errno(), "nf_tables").unwrap_or_else(|| from_firewall(error)))
     };
-    match firewall.state().doing(|| "look at the firewall")? {
+    let doing = || "look at the firewall";
+    let add = FirewallStep::add("put back what is on record", wanted.clone());
+    match firewall.state().doing(doing)? {
         State::Other => apply(firewall, &FirewallStep::Rebuild(wanted))?,
-        state => {
-            if state == State::Missing {
-                apply(firewall, &FirewallStep::Make)?;
-            }
-            if !wanted.is_empty() {
-                apply(firewall, &FirewallStep::add("put back what is on record", wanted))?;
-            }
+        State::Current if !firewall.has_rules().doing(doing)? => apply(firewall, &FirewallStep::Rebuild(wanted))?,
+        State::Missing => {
+            apply(firewall, &FirewallStep::Make)?;
+            apply(firewall, &add)?;
         }
+        State::Current => apply(firewall, &add)?,
     }
     firewall.admit(super::decide::LINKS).doing(|| "be let through by the host's other firewalls").map(drop)
 }
@@ -239,7 +239,8 @@ pub(super) fn wanted(engine: &Engine) -> Result<Vec<Element>, Error> {
 pub(crate) fn put_back(engine: &Engine) -> Result<(), Error> {
     let Some(first) = first_wanted(engine)? else { return Ok(()) };
     let mut firewall = open_firewall(engine)?;
-    if firewall.holds(&first).doing(|| "look at the firewall")? {
+    let doing = || "look at the firewall";
+    if firewall.holds(&first).doing(doing)? && firewall.has_rules().doing(doing)? {
         // Another tool may have begun to forbid what passes.
         return firewall.admit(super::decide::LINKS).doing(|| "look at the host's other firewalls").map(drop);
     }

@@ -10,7 +10,7 @@ use trace::{Explain, Recorder};
 use super::message::{self, ELEMENTS, TABLE_USERDATA, element};
 use super::set::{Element, Field, Part, Set, Shape};
 use super::step::FirewallStep;
-use super::table::LAYOUT;
+use super::table::{CHAINS, LAYOUT};
 use super::wire::FIXED_LENGTH;
 use crate::netlink::{Answer, Refused, Request, Socket, attributes};
 
@@ -194,6 +194,20 @@ impl<'a> Firewall<'a> {
             }
         }
         Ok(into_elements(element.set, &element.set.shape(), found) == [element.clone()])
+    }
+
+    /// Tells whether the chains of our table have their rules, as far as their number goes: `nft flush table` takes the rules
+    /// and leaves the elements.
+    pub fn has_rules(&mut self) -> Result<bool, FirewallError> {
+        for chain in CHAINS {
+            match self.socket.dump(&message::get_rules(chain), |_| Some(())) {
+                Ok(rules) if rules.len() == chain.rules.len() => {}
+                Ok(_) => return Ok(false),
+                Err(error) if error.errno() == Errno::NOENT => return Ok(false),
+                Err(error) => return Err(FirewallError::Read(error)),
+            }
+        }
+        Ok(true)
     }
 
     fn transaction(&mut self, requests: &[Request]) -> Result<(), Vec<Refused>> {

@@ -57,6 +57,13 @@ pub(crate) fn get_elements(set: Set) -> Request {
     })
 }
 
+/// Makes the question for the rules of a chain of ours.
+pub(crate) fn get_rules(chain: &super::table::Chain) -> Request {
+    request(wire::GET_RULE, 0, format!("NFT_MSG_GETRULE({})", chain.name), |body| {
+        body.text(IN_TABLE, TABLE).text(2, chain.name);
+    })
+}
+
 /// Makes the questions for one element: one, or two for a subnet alone, which is two elements. The kernel finds both by an
 /// address between them, and by the last one of the subnet none but those that belong together.
 pub(crate) fn get_element(element: &Element) -> Vec<Request> {

@@ -7,6 +7,7 @@ mod containers;
 mod nouns;
 mod ports;
 mod refused;
+mod script;
 
 use testkit::{Conductor, Sandbox, fixture, until};
 
