@@ -40,10 +40,10 @@ impl Engine {
             let endpoint = self.lease(container, attachment, &run)?;
             run.endpoints.push(endpoint);
         }
-        choose_way_out(&mut run);
+        run.choose_way_out();
         if let Some(own) = wishes.own {
             self.lease_own(container, own, &mut run)?;
-            choose_way_out(&mut run);
+            run.choose_way_out();
         }
         let sockets = self.take_ports(container, &wishes, &mut run)?;
         run.leasing = false;
@@ -220,18 +220,6 @@ pub(crate) fn wishes(layout: &Layout, container: &Container) -> Result<Wishes, E
         },
         _ => Wishes::default(),
     })
-}
-
-/// Lets the default routes lead to the first endpoint that has routers.
-pub(super) fn choose_way_out(run: &mut RunNetwork) {
-    let leads = |endpoint: &Endpoint| match endpoint.medium {
-        Medium::Alone { internet, .. } => internet,
-        _ => !endpoint.routers.is_empty(),
-    };
-    let first = run.endpoints.iter().position(leads);
-    for (at, endpoint) in run.endpoints.iter_mut().enumerate() {
-        endpoint.leads_out = Some(at) == first;
-    }
 }
 
 /// Decides a container's place on a network.

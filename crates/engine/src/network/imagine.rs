@@ -8,7 +8,7 @@ use net::firewall::{FirewallStep, Publication, State};
 use net::link::LinkStep;
 use trace::{Explain, Step};
 
-use super::acquire::{choose_addresses, choose_way_out, endpoint_on, wishes};
+use super::acquire::{choose_addresses, endpoint_on, wishes};
 use super::decide::{self, Surroundings};
 use super::records::{self, Body, NetworkLock};
 use super::run::RunNetwork;
@@ -53,7 +53,7 @@ impl Engine {
             let endpoint = endpoint_on(&network, attachment, addresses, mtu, imagined.run.free_name())?;
             imagined.run.endpoints.push(endpoint);
         }
-        choose_way_out(&mut imagined.run);
+        imagined.run.choose_way_out();
         imagined.publish(&wishes.ports)?;
         for endpoint in &imagined.run.endpoints {
             imagined.steps.extend(endpoint.steps(namespace).iter().map(LinkStep::explain));

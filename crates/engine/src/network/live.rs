@@ -9,11 +9,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use net::firewall::{FirewallStep, Peers, Publication, Transport};
+use net::firewall::{Element, FirewallStep, Peers, Publication, Transport};
 use net::link::{LinkChange, LinkStep, Links, Route};
 use sys::file::Durability;
 
-use super::acquire::{choose_way_out, wishes};
+use super::acquire::wishes;
 use super::run::{Endpoint, Medium, Peer, RunNetwork};
 use super::up::Namespace;
 use super::wish::{Attachment, OwnLink, PortRequest, Wishes};
@@ -196,7 +196,7 @@ impl<'a> Changing<'a> {
 
     /// Makes the endpoint that was leased last.
     fn make_last(&self, running: &mut Running) -> Result<(), Error> {
-        choose_way_out(&mut running.run);
+        running.run.choose_way_out();
         running.write(self)?;
         let Some(endpoint) = running.run.endpoints.last() else { return Ok(()) };
         self.engine.make_endpoint(endpoint, &running.namespace)?;
@@ -206,52 +206,40 @@ impl<'a> Changing<'a> {
 
     /// Takes an endpoint away, with what depends on it.
     fn take_off(&self, running: &mut Running, name: &str) -> Result<(), Error> {
-        let Some(at) = running.run.endpoints.iter().position(|endpoint| endpoint.name == name) else { return Ok(()) };
-        let doing = || "take the container off a network";
-        let before = running.run.elements();
-        let gone = running.run.endpoints.remove(at);
-        let led_out = gone.leads_out;
-        choose_way_out(&mut running.run);
-        let is_gone = |address: IpAddr| gone.addresses.iter().any(|own| own.addr() == address);
-        let next = running.run.publishing().cloned();
-        let moved = |port: Publication| move_port(port, next.as_ref());
-        let old = std::mem::take(&mut running.run.ports);
-        running.run.ports = old
-            .iter()
-            .cloned()
-            .filter_map(|port| if is_gone(port.to.ip()) { moved(port) } else { Some(port) })
-            .collect();
-        for peer in &mut running.run.peers {
-            peer.pairs.retain(|pair| !is_gone(pair.0));
-        }
-        running.run.peers.retain(|peer| !peer.pairs.is_empty());
-        let after = running.run.elements();
-        let remove: Vec<_> = before.iter().filter(|element| !after.contains(element)).cloned().collect();
-        let add: Vec<_> = after.into_iter().filter(|element| !before.contains(element)).collect();
-        if !(remove.is_empty() && add.is_empty()) {
-            let what = "close what led to a container".to_owned();
-            let mut firewall = body::open_firewall(self.engine)?;
-            firewall.apply(&FirewallStep::Change { what, remove, add }).doing(doing)?;
-            release::forget_flows(&RunNetwork { ports: old.clone(), ..RunNetwork::default() });
-        }
-        let freed: Vec<_> = old
-            .into_iter()
-            .filter(|port| {
-                !running.run.ports.iter().any(|left| {
-                    left.port == port.port && left.address == port.address && left.transport == port.transport
-                })
-            })
-            .collect();
+        let Some((left, gone)) = running.run.without(name) else { return Ok(()) };
+        let old = running.run.ports.clone();
+        self.turn_into(running, left, "close what led to a container")?;
+        let freed: Vec<_> = old.into_iter().filter(|port| !running.run.publishes(port)).collect();
+        release::forget_flows(&RunNetwork { ports: freed.clone(), ..RunNetwork::default() });
         self.free_ports(running, &freed)?;
         remove_links(self.engine, &gone, &running.namespace)?;
         if let Some(network) = &gone.network {
             release::give_back(self.engine.layout(), &network.id, &self.container.id)?;
         }
-        if led_out && let Some(next) = running.run.endpoints.iter().find(|endpoint| endpoint.leads_out) {
+        if gone.leads_out
+            && let Some(next) = running.run.endpoints.iter().find(|endpoint| endpoint.leads_out)
+        {
             add_default_routes(self.engine, next, &running.namespace)?;
         }
+        running.run.before = None;
         running.write(self)?;
         running.tell(self)
+    }
+
+    /// Changes the firewall to what a container has now. What it had stays on record until the caller has taken that away.
+    fn turn_into(&self, running: &mut Running, now: RunNetwork, what: &'static str) -> Result<(), Error> {
+        let before = std::mem::replace(&mut running.run, now);
+        let (old, new) = (before.elements(), running.run.elements());
+        running.run.before = Some(Box::new(before));
+        running.write(self)?;
+        let lacks = |among: &[Element], element: &&Element| !among.contains(element);
+        let remove: Vec<_> = old.iter().filter(|element| lacks(&new, element)).cloned().collect();
+        let add: Vec<_> = new.iter().filter(|element| lacks(&old, element)).cloned().collect();
+        if remove.is_empty() && add.is_empty() {
+            return Ok(());
+        }
+        let step = FirewallStep::Change { what: what.to_owned(), remove, add };
+        body::open_firewall(self.engine)?.apply(&step).doing(|| what)
     }
 
     /// Publishes ports at once, if the container runs, and writes them down among what it asks for.
@@ -330,22 +318,16 @@ impl<'a> Changing<'a> {
     /// Lets the container's own link lead outside.
     fn open_own(&mut self) -> Result<(), Error> {
         if let Some(mut running) = self.running.take() {
-            let before = running.run.elements();
-            for endpoint in &mut running.run.endpoints {
+            let mut open = running.run.clone();
+            for endpoint in &mut open.endpoints {
                 if let Medium::Alone { internet, .. } = &mut endpoint.medium {
                     *internet = true;
                 }
             }
-            choose_way_out(&mut running.run);
+            open.choose_way_out();
+            self.turn_into(&mut running, open, "let a container reach the outside")?;
+            running.run.before = None;
             running.write(self)?;
-            let after = running.run.elements();
-            let remove = before.iter().filter(|element| !after.contains(element)).cloned().collect();
-            let add = after.iter().filter(|element| !before.contains(element)).cloned().collect();
-            let mut firewall = body::open_firewall(self.engine)?;
-            let what = "let a container reach the outside".to_owned();
-            firewall
-                .apply(&FirewallStep::Change { what, remove, add })
-                .doing(|| "let a container reach the outside")?;
             self.engine.open_ways(&running.run)?;
             if let Some(endpoint) = running.run.endpoints.iter().find(|endpoint| endpoint.leads_out) {
                 add_default_routes(self.engine, endpoint, &running.namespace)?;
@@ -471,14 +453,6 @@ fn remove_links(engine: &Engine, gone: &Endpoint, namespace: &Namespace) -> Resu
     };
     let mut links = Links::new(engine.recorder()).with_namespace(&namespace.path, namespace.fd.as_fd());
     links.apply(&[step]).doing(|| "remove a container's link")
-}
-
-/// Lets a port lead to another endpoint; `None` where there is none.
-fn move_port(port: Publication, to: Option<&Endpoint>) -> Option<Publication> {
-    let endpoint = to?;
-    let ipv6 = port.address.is_ipv6();
-    let gateway = endpoint.host_addresses().into_iter().find(|address| address.is_ipv6() == ipv6);
-    Some(Publication { to: SocketAddr::new(endpoint.address(ipv6)?, port.to.port()), gateway, ..port })
 }
 
 impl Changing<'_> {

@@ -36,7 +36,7 @@ pub(crate) fn release(layout: &Layout, id: &ContainerId) -> Result<Closing, Erro
     });
     let closing = Closing(run.as_ref().map(|run| withdraw(layout, id, run)).transpose()?.flatten());
     let networks = match run.filter(|run| !run.leasing) {
-        Some(run) => run.endpoints.into_iter().filter_map(|endpoint| Some(endpoint.network?.id)).collect(),
+        Some(run) => run.all_endpoints().filter_map(|endpoint| Some(endpoint.network.as_ref()?.id.clone())).collect(),
         None => states(layout)?,
     };
     for network in networks {
@@ -54,14 +54,14 @@ fn withdraw(layout: &Layout, id: &ContainerId, run: &RunNetwork) -> Result<Optio
         let firewall = firewall.insert(Firewall::open(None, &SILENT).doing(doing)?);
         firewall.apply(&FirewallStep::remove("close what led to a container", elements)).doing(doing)?;
         // A network's bridge stays until it is pruned, and the table with it; a link that stood alone leaves neither.
-        if run.endpoints.iter().any(|endpoint| endpoint.network.is_none()) {
+        if run.all_endpoints().any(|endpoint| endpoint.network.is_none()) {
             firewall.withdraw_if_empty(super::decide::LINKS).doing(doing)?;
         }
     }
     forget_flows(run);
     if layout.shared_network(id).exists() {
         // Others live in the namespace, and so it would keep the links.
-        let links = run.endpoints.iter().filter_map(|endpoint| endpoint.host_link());
+        let links = run.all_endpoints().filter_map(|endpoint| endpoint.host_link());
         let steps: Vec<_> = links.map(|link| LinkStep::host(LinkChange::Remove(link.to_owned()))).collect();
         Links::new(&SILENT).apply(&steps).doing(doing)?;
     }

@@ -1,7 +1,7 @@
 //! What a run has of networks: a file in the run's directory, written before anything in it is made, so that all of it can
 //! be taken back whoever dies. Pure, but for reading and writing that file.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use net::firewall::{Element, NetworkRules, Peers, Publication};
@@ -27,6 +27,9 @@ pub(crate) struct RunNetwork {
     /// Something is being leased that does not stand among the endpoints yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) leasing: bool,
+    /// What it had before a change that is under way: that may still be there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) before: Option<Box<RunNetwork>>,
     /// Its monitor answers questions about names.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) answers: bool,
@@ -129,6 +132,13 @@ impl Endpoint {
         }
     }
 
+    /// Lets a port lead here; `None` where there is no address of its family.
+    fn published(&self, port: Publication) -> Option<Publication> {
+        let ipv6 = port.address.is_ipv6();
+        let gateway = self.host_addresses().into_iter().find(|address| address.is_ipv6() == ipv6);
+        Some(Publication { to: SocketAddr::new(self.address(ipv6)?, port.to.port()), gateway, ..port })
+    }
+
     /// Tells whether ports can be published on it.
     pub(crate) fn can_publish(&self) -> bool {
         self.leads_out && !matches!(self.medium, Medium::Macvlan { .. } | Medium::Ipvlan { .. })
@@ -229,7 +239,53 @@ impl RunNetwork {
         let rules = self.endpoints.iter().flat_map(Endpoint::own_elements);
         let ports = self.ports.iter().flat_map(Publication::elements);
         let peers = self.peers.iter().flat_map(Peer::elements);
-        rules.chain(ports).chain(peers).collect()
+        let before = self.before.iter().flat_map(|before| before.elements());
+        let mut elements: Vec<_> = rules.chain(ports).chain(peers).chain(before).collect();
+        elements.sort();
+        elements.dedup();
+        elements
+    }
+
+    /// Returns its endpoints, and those that are just going.
+    pub(crate) fn all_endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.iter().chain(self.before.iter().flat_map(|before| &before.endpoints))
+    }
+
+    /// Lets the default routes lead to the first endpoint that leads outside.
+    pub(crate) fn choose_way_out(&mut self) {
+        let leads = |endpoint: &Endpoint| match endpoint.medium {
+            Medium::Alone { internet, .. } => internet,
+            _ => !endpoint.routers.is_empty(),
+        };
+        let first = self.endpoints.iter().position(leads);
+        for (at, endpoint) in self.endpoints.iter_mut().enumerate() {
+            endpoint.leads_out = Some(at) == first;
+        }
+    }
+
+    /// Returns what is left when an endpoint goes, and that endpoint: its ports lead to another one, or go as well.
+    pub(crate) fn without(&self, name: &str) -> Option<(Self, Endpoint)> {
+        let mut left = self.clone();
+        let at = left.endpoints.iter().position(|endpoint| endpoint.name == name)?;
+        let gone = left.endpoints.remove(at);
+        left.choose_way_out();
+        let is_gone = |address: IpAddr| gone.addresses.iter().any(|own| own.addr() == address);
+        let next = left.publishing().cloned();
+        let moved = |port: Publication| match is_gone(port.to.ip()) {
+            true => next.as_ref().and_then(|next| next.published(port)),
+            false => Some(port),
+        };
+        left.ports = std::mem::take(&mut left.ports).into_iter().filter_map(moved).collect();
+        left.peers.iter_mut().for_each(|peer| peer.pairs.retain(|pair| !is_gone(pair.0)));
+        left.peers.retain(|peer| !peer.pairs.is_empty());
+        Some((left, gone))
+    }
+
+    /// Tells whether it publishes the same port of the host, wherever that leads.
+    pub(crate) fn publishes(&self, port: &Publication) -> bool {
+        let same =
+            |one: &Publication| (one.address, one.port, one.transport) == (port.address, port.port, port.transport);
+        self.ports.iter().any(same)
     }
 
     /// Returns the endpoint on which ports are published.
@@ -252,5 +308,67 @@ impl RunNetwork {
     /// Returns all addresses.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.endpoints.iter().flat_map(|endpoint| endpoint.addresses.iter().map(IpNet::addr))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use net::firewall::Transport;
+
+    use super::*;
+
+    fn endpoint(number: u8, internal: bool) -> Endpoint {
+        let router: IpAddr = [10, 0, number, 1].into();
+        let bridge = format!("cnd-{number}");
+        Endpoint {
+            network: None,
+            medium: Medium::Bridge { host: format!("cnd{number}"), bridge, hairpin: false },
+            name: format!("eth{number}"),
+            mac: Mac([2, 0, 0, 0, 0, number]),
+            mtu: 1500,
+            addresses: vec![format!("10.0.{number}.2/24").parse().unwrap()],
+            routers: if internal { Vec::new() } else { vec![router] },
+            leads_out: false,
+            aliases: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_depends_on_an_endpoint_moves_or_goes_with_it() {
+        let port = Publication {
+            address: "0.0.0.0".parse().unwrap(),
+            port: 8080,
+            transport: Transport::Tcp,
+            to: "10.0.0.2:80".parse().unwrap(),
+            gateway: None,
+        };
+        let peers = vec![Peers("10.0.0.2".parse().unwrap(), "10.9.0.2".parse().unwrap())];
+        let id = ContainerId::from_bytes([1; 32]);
+        let peer = Peer { id, name: "other".parse().unwrap(), pairs: peers, follows: false };
+        let mut run = RunNetwork {
+            endpoints: vec![endpoint(0, false), endpoint(1, false), endpoint(2, true)],
+            ports: vec![port],
+            peers: vec![peer],
+            ..RunNetwork::default()
+        };
+        run.choose_way_out();
+        let leads = |run: &RunNetwork| run.endpoints.iter().map(|endpoint| endpoint.leads_out).collect::<Vec<_>>();
+        assert_eq!(leads(&run), [true, false, false]);
+        let (left, gone) = run.without("eth0").unwrap();
+        assert_eq!((gone.name.as_str(), leads(&left)), ("eth0", vec![true, false]));
+        assert_eq!(
+            (left.ports[0].to.to_string(), left.ports[0].gateway),
+            ("10.0.1.2:80".into(), Some([10, 0, 1, 1].into()))
+        );
+        assert!(left.peers.is_empty());
+        assert!(left.publishes(&run.ports[0]));
+        // Nowhere to lead to.
+        let (left, _) = left.without("eth1").unwrap();
+        assert_eq!((left.ports.len(), leads(&left)), (0, vec![false]));
+        assert!(left.without("eth9").is_none());
+        // While it changes, both are its own.
+        let changing = RunNetwork { before: Some(Box::new(run.clone())), ..left };
+        assert!(run.elements().iter().all(|element| changing.elements().contains(element)));
+        assert_eq!(changing.all_endpoints().count(), 4);
     }
 }
