@@ -29,7 +29,7 @@ pub(crate) struct RunNetwork {
     pub(crate) leasing: bool,
     /// What it had before a change that is under way: that may still be there.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) before: Option<Box<RunNetwork>>,
+    pub(crate) before: Option<Box<Self>>,
     /// Its monitor answers questions about names.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) answers: bool,
