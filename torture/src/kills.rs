@@ -95,15 +95,15 @@ fn one(context: &Context, round: usize, findings: &mut Findings) -> Result<(), F
 
 /// Who was killed.
 #[derive(Debug)]
-struct Victim {
-    words: String,
+pub(crate) struct Victim {
+    pub(crate) words: String,
     /// Whether the operation had not ended yet.
-    at_work: bool,
+    pub(crate) at_work: bool,
 }
 
 /// Starts the operation, and after `delay` kills one of all processes that are ours then; tells which, and whether the
 /// operation had printed the ID of a container that it made.
-fn killed(
+pub(crate) fn killed(
     checks: &mut Checks<'_>,
     words: &[&str],
     delay: Duration,

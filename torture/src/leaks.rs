@@ -30,9 +30,9 @@ impl Leaks {
         let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
         others.insert(format!("descriptors of the harness: {descriptors}"));
         if let Ok(rules) = Command::new("nft").args(["list", "ruleset"]).output() {
-            let lines = rules.stdout.iter().filter(|byte| **byte == b'\n').count();
-            others.insert(format!("lines of nft's rules: {lines}"));
+            others.extend(rules_of(&String::from_utf8_lossy(&rules.stdout)));
         }
+        others.extend(leases(context));
         Self { census: Census::take(&directories), others }
     }
 
@@ -44,6 +44,24 @@ impl Leaks {
         more.extend(self.others.difference(&before.others).cloned());
         more
     }
+}
+
+/// Returns the lines of nft's rules, each element of a set on one of its own, without what is counted.
+fn rules_of(text: &str) -> Vec<String> {
+    let lines = text.lines().filter(|line| !line.contains("counter packets"));
+    let parts = lines.flat_map(|line| line.split(',')).map(|part| part.trim().trim_start_matches("elements = {"));
+    parts.map(|part| format!("rule: {}", part.trim_end_matches('}').trim())).collect()
+}
+
+/// Returns the addresses that are leased in networks, with whom they are leased to.
+fn leases(context: &Context) -> Vec<String> {
+    let networks = directories(&context.state().join("networks"));
+    let read = |network: PathBuf| -> Option<Vec<String>> {
+        let names: serde_json::Value = serde_json::from_slice(&std::fs::read(network.join("names")).ok()?).ok()?;
+        let endpoints = names.get("endpoints")?.as_object()?;
+        Some(endpoints.iter().map(|(id, endpoint)| format!("lease: {id} {}", endpoint["addresses"])).collect())
+    };
+    networks.into_iter().filter_map(read).flatten().collect()
 }
 
 /// Lists the processes whose command line or environment carries our directories, with their words.

@@ -14,6 +14,7 @@ mod histories;
 mod kills;
 mod leaks;
 mod model;
+mod networks;
 mod peer;
 mod power;
 mod report;
@@ -28,11 +29,13 @@ use report::Findings;
 /// An experiment.
 type Experiment = fn(&Context) -> Result<Findings, Failure>;
 
-/// The experiments by name, in the order in which they run. The last two leave the host's mount namespace.
+/// The experiments by name, in the order in which they run. The last three leave the host's network and mount
+/// namespaces.
 const EXPERIMENTS: &[(&str, Experiment)] = &[
     ("kills", kills::run),
     ("faults", faults::run),
     ("histories", histories::run),
+    ("networks", networks::run),
     ("full", full::run),
     ("power", power::run),
 ];

@@ -3,13 +3,14 @@
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use engine::Engine;
+use engine::{Engine, Settings};
 use store::Store;
 use trace::Recorder;
 
 use crate::cli::globals::Globals;
 use crate::error::Failure;
 use crate::personality::Face;
+use crate::settings;
 
 const ROOT: &str = "/var/lib/conductor";
 const STATE: &str = "/run/conductor";
@@ -49,7 +50,12 @@ impl Context {
 
     /// Opens the engine with a recorder of the command's own.
     pub(crate) fn engine_telling(&self, recorder: Recorder) -> Result<Engine, Failure> {
-        Ok(Engine::open(&self.root()?, &self.state()?, recorder)?)
+        Ok(Engine::open(&self.root()?, &self.state()?, recorder)?.with_settings(self.settings()?))
+    }
+
+    /// Reads what the host's administrator has chosen.
+    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
+        settings::read(self.face)
     }
 
     /// Opens the store of images.

@@ -144,6 +144,11 @@ impl Failure {
                 "'conductor images' lists what there is; 'conductor build NAME' makes a Debian image".to_owned(),
             );
         }
+        if self.errors().any(names_no_network) {
+            return Some(
+                "'conductor network ls' lists what there is; 'conductor network create NAME' makes one".to_owned(),
+            );
+        }
         match self.errno()? {
             Errno::PERM | Errno::ACCESS if !crate::context::is_root() => {
                 Some("run the same command as root, for example with sudo".to_owned())
@@ -164,6 +169,15 @@ fn names_no_image(error: &(dyn Error + 'static)) -> bool {
         _ => error.downcast_ref(),
     };
     matches!(within, Some(store::StoreError::NotFound(_)))
+}
+
+fn names_no_network(error: &(dyn Error + 'static)) -> bool {
+    // As above.
+    let within = match error.downcast_ref() {
+        Some(engine::Error::Network(error)) => Some(error),
+        _ => error.downcast_ref(),
+    };
+    matches!(within, Some(engine::NetworkError::NoSuchNetwork(_)))
 }
 
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {

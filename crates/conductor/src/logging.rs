@@ -1,9 +1,13 @@
 //! Structured logging for those who look for a mistake; everybody else pays one comparison a line.
 
-use std::io;
 use std::str::FromStr;
+use std::{fmt, io};
 
 use tracing::level_filters::LevelFilter;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::cli::globals::Globals;
 
@@ -84,6 +88,25 @@ pub(crate) fn start(globals: &Globals) {
     // A second start in one process would fail, and leaves the first as it is.
     let _ = match globals.log_format {
         Some(LogFormat::Json) => builder.json().try_init(),
+        None if globals.log_level.is_none() && !globals.debug => {
+            builder.with_ansi(false).event_format(Sentences).try_init()
+        }
         _ => builder.with_ansi(color).try_init(),
     };
+}
+
+/// Lines for whoever has not asked for a log, in the form of all that we say: neither time nor place.
+struct Sentences;
+
+impl<S, N> FormatEvent<S, N> for Sentences
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let word = if *event.metadata().level() == tracing::Level::ERROR { "error" } else { "warning" };
+        write!(to, "{word}: ")?;
+        context.format_fields(to.by_ref(), event)?;
+        writeln!(to)
+    }
 }

@@ -15,6 +15,7 @@ mod founding;
 mod logging;
 mod personality;
 mod runtime_cli;
+mod settings;
 mod ui;
 
 use std::ffi::{CString, OsString};

@@ -1,16 +1,17 @@
 //! The other side of a monitor's socket: attaching, waiting, following, sending signals.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use sys::Errno;
+use sys::event::{EventFlags, Poller};
 use sys::signal::SignalFd;
 
 use crate::error::{Chain, Doing};
 use crate::layout::{Layout, SOCKET};
 use crate::ledger::{self, Owner};
-use crate::wire::{FRAME, ToClient, ToMonitor, VERSION, Wishes};
-use crate::{AttachOptions, ContainerId, Error};
+use crate::wire::{FRAME, SOCKETS, ToClient, ToMonitor, VERSION, Wishes};
+use crate::{AttachOptions, Container, ContainerId, Error};
 
 /// A connection to the monitor of a running container.
 #[derive(Debug)]
@@ -96,6 +97,79 @@ fn try_connect(layout: &Layout, id: &ContainerId, wishes: Wishes) -> Result<Atte
         }
         Err(error) if !matches!(error.errno(), Errno::PIPE | Errno::CONNRESET) => Err(error).doing(doing),
         _ => Ok(Attempt::Hung),
+    }
+}
+
+/// Hands sockets to a container's monitor with a frame, and waits until it has done what that says.
+///
+/// The caller may hold what the monitor waits for once the container's first process, `process`, has ended: from then on
+/// there is no answer to wait for.
+pub(crate) fn hand_over(
+    layout: &Layout,
+    container: &Container,
+    process: BorrowedFd<'_>,
+    frame: ToMonitor<'_>,
+    sockets: &[BorrowedFd<'_>],
+) -> Result<(), Error> {
+    let doing = || format!("speak with the monitor of container {}", container.name);
+    let not_running = || Error::NotRunning(container.name.to_string());
+    let run = sys::path::Root::open(&layout.run(&container.id)).map_err(|_| not_running())?;
+    let socket = match sys::socket::connect_messages_at(&run, SOCKET) {
+        Err(error) if matches!(error.errno(), Errno::NOENT | Errno::CONNREFUSED) => return Err(not_running()),
+        socket => socket.doing(doing)?,
+    };
+    let ask = |frame: ToMonitor<'_>, sockets: &[BorrowedFd<'_>], is_meant: fn(&ToClient<'_>) -> Option<u8>| {
+        let mut bytes = Vec::new();
+        frame.encode(&mut bytes);
+        sys::socket::send(&socket, &bytes, sockets)?;
+        answer(&socket, process, is_meant)
+    };
+    let hello = ToMonitor::Hello { version: VERSION, wishes: Wishes::default() };
+    let version =
+        |answer: &ToClient<'_>| if let ToClient::Welcome { version } = answer { Some(*version) } else { None };
+    match ask(hello, &[], version).doing(doing)? {
+        None => return Err(not_running()),
+        Some(version) if version < SOCKETS => return Err(Error::OldMonitor(container.name.to_string())),
+        Some(_) => {}
+    }
+    let done = |answer: &ToClient<'_>| matches!(answer, ToClient::Done).then_some(0);
+    // A message carries a few descriptors at most.
+    let mut parts: Vec<_> = sockets.chunks(8).collect();
+    if parts.is_empty() {
+        parts.push(&[]);
+    }
+    for part in parts {
+        ask(frame, part, done).doing(doing)?.ok_or_else(not_running)?;
+    }
+    Ok(())
+}
+
+/// Waits for the answer that is meant; `None` when the monitor, or the container's first process, is gone.
+fn answer(
+    socket: &OwnedFd,
+    process: BorrowedFd<'_>,
+    is_meant: fn(&ToClient<'_>) -> Option<u8>,
+) -> sys::Result<Option<u8>> {
+    const ANSWER: u64 = 0;
+    const END: u64 = 1;
+    let poller = Poller::new()?;
+    poller.add(socket, ANSWER, EventFlags::IN)?;
+    poller.add(process, END, EventFlags::IN)?;
+    let mut frame = [0; FRAME];
+    loop {
+        if !poller.wait(None)?.iter().any(|event| event.token == ANSWER) {
+            return Ok(None);
+        }
+        let length = match sys::socket::receive(socket, &mut frame) {
+            Ok((length, _)) => length,
+            Err(error) if matches!(error.errno(), Errno::CONNRESET | Errno::PIPE) => 0,
+            Err(error) => return Err(error),
+        };
+        match ToClient::decode(&frame[..length]) {
+            _ if length == 0 => return Ok(None),
+            Some(answer) if let Some(meant) = is_meant(&answer) => return Ok(Some(meant)),
+            _ => {}
+        }
     }
 }
 

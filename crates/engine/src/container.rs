@@ -125,6 +125,8 @@ pub struct Summary {
     pub created: Timestamp,
     /// Its labels.
     pub labels: std::collections::BTreeMap<String, String>,
+    /// The ports that it publishes, as in `0.0.0.0:8080->80/tcp`.
+    pub ports: Vec<String>,
     /// How it fares.
     pub state: State,
 }

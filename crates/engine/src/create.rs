@@ -20,6 +20,7 @@ use crate::health::{self, HealthCheck, ImageHealth};
 use crate::layout::Layout;
 use crate::ledger::{self, Claim};
 use crate::names;
+use crate::network::{ExposedPort, PortRequest};
 use crate::spec::{self, Host, SpecError};
 use crate::{
     Container, ContainerId, ContainerName, CreateRequest, Engine, Error, MountRequest, MountSource, NetworkMode,
@@ -50,6 +51,10 @@ impl Engine {
         let image = self.image(&request.image)?;
         let id = ContainerId::from_bytes(random()?);
         let (anonymous_volumes, args) = complete(&mut request, image.config.config().as_ref())?;
+        request.ports = self.at_chosen_address(&request.ports);
+        for network in &request.networks {
+            self.network_for(&network.network)?;
+        }
         let health = health::plan_check(&request.health, self.health_of_image(&image)?.as_ref())?;
         let claim = self.claim_new(&id)?;
         let made = self.record(id.clone(), request, &image, args, anonymous_volumes, health);
@@ -137,7 +142,7 @@ impl Engine {
     }
 }
 
-fn random<const N: usize>() -> Result<[u8; N], Error> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     let source = "/dev/urandom";
     let read = std::fs::File::open(source).and_then(|mut file| file.read_exact(&mut bytes));
@@ -152,6 +157,10 @@ fn check(request: &CreateRequest) -> Result<(), Error> {
     }
     if matches!(request.network, NetworkMode::Container(_)) && request.hostname.is_some() {
         return Err(Error::Conflict("a host name cannot be set where another container's network is joined"));
+    }
+    let publishes = !request.ports.is_empty() || request.publish_all;
+    if matches!(request.network, NetworkMode::Container(_)) && publishes {
+        return Err(Error::Conflict("ports are published by the container whose network is joined"));
     }
     // Asking costs a look at cgroup files, so only those who need to know ask.
     let ask = || std::thread::available_parallelism().ok().and_then(|number| u32::try_from(number.get()).ok());
@@ -175,6 +184,20 @@ fn complete(request: &mut CreateRequest, config: Option<&Config>) -> Result<(Vec
     let args = spec::plan_args(request, config);
     if args.is_empty() {
         return Err(Error::Spec(SpecError::NoCommand));
+    }
+    let exposed = config.and_then(|config| config.exposed_ports().clone()).unwrap_or_default();
+    for text in exposed {
+        let ports = ExposedPort::parse(&text).doing(|| "read the image's ports")?;
+        request.exposed.extend(ports.into_iter().filter(|port| !request.exposed.contains(port)).collect::<Vec<_>>());
+    }
+    if request.publish_all {
+        let leads = |port: &ExposedPort, request: &PortRequest| {
+            (request.container, request.transport) == (port.port, port.transport)
+        };
+        let left = request.exposed.iter().filter(|port| !request.ports.iter().any(|one| leads(port, one)));
+        let any =
+            left.map(|port| PortRequest { address: None, host: None, container: port.port, transport: port.transport });
+        request.ports.extend(any.collect::<Vec<_>>());
     }
     let mut of_image = config.and_then(|config| config.volumes().clone()).unwrap_or_default();
     of_image.sort();

@@ -11,7 +11,7 @@ use trace::Recorder;
 
 use crate::layout::Layout;
 use crate::ledger::Owner;
-use crate::{AttachOptions, Container, DetachKeys, Error, Signal, ledger};
+use crate::{AttachOptions, Container, DetachKeys, Error, Settings, Signal, ledger, network};
 
 /// The engine over one root (data) and one state directory (what runs).
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct Engine {
     layout: Layout,
     store: Store,
     recorder: Recorder,
+    /// Nothing in a monitor that starts its container again: what was chosen is on record.
+    settings: Option<Settings>,
 }
 
 /// Whether the caller stays with a container that it starts.
@@ -112,7 +114,17 @@ impl Engine {
         // The kernel, monitors and links are told these paths, whatever the working directory is there.
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let layout = Layout::new(absolute(root), absolute(state));
-        Ok(Self { store: Store::open(layout.root()), layout, recorder })
+        Ok(Self { store: Store::open(layout.root()), layout, recorder, settings: None })
+    }
+
+    /// Returns the engine with what the host's administrator has chosen.
+    #[must_use]
+    pub fn with_settings(self, settings: Settings) -> Self {
+        Self { settings: Some(settings), ..self }
+    }
+
+    pub(crate) fn settings(&self) -> Option<&Settings> {
+        self.settings.as_ref()
     }
 
     /// Returns the directory of data.
@@ -138,7 +150,20 @@ impl Engine {
     /// Settles what died with its owner: every verb does it, and so does a command that has nothing else to do. Where all
     /// runs were looked at within the last second that is left out: a verb settles its own container in any case.
     pub fn sweep(&self) -> Result<(), Error> {
-        if ledger::was_just_swept(&self.layout) { Ok(()) } else { ledger::sweep(&self.layout) }
+        if ledger::was_just_swept(&self.layout) {
+            return Ok(());
+        }
+        ledger::sweep(&self.layout)?;
+        self.look_at_firewall();
+        Ok(())
+    }
+
+    /// Puts back what the firewall has lost; where that cannot be done, it stops no command.
+    pub(crate) fn look_at_firewall(&self) {
+        if let Err(error) = network::put_back(self) {
+            let chain = crate::error::Chain::write(&error).replace('\n', ": ");
+            tracing::warn!("the firewall cannot be looked at: {chain}");
+        }
     }
 
     /// Settles the run of one container, if that has lost its owner.

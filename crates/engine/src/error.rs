@@ -1,7 +1,7 @@
 //! Why a verb of the engine failed, in the user's words, with the exit code that scripts expect.
 
 use crate::spec::SpecError;
-use crate::{ContainerId, ContainerName, HealthError, MountError, ResourcesError};
+use crate::{ContainerId, ContainerName, HealthError, MountError, NetworkError, ResourcesError};
 
 /// Why the engine could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,9 @@ pub enum Error {
     /// The other end of an attached command is gone without a word.
     #[error("the monitor of container {0} was killed, and the container with it: what it still wrote is lost")]
     MonitorLost(String),
+    /// The container was started by an older version of this program.
+    #[error("the monitor of container {0} is of an older version and cannot do this: restart the container")]
+    OldMonitor(String),
     /// Two options that exclude each other.
     #[error("conflicting options: {0}")]
     Conflict(&'static str),
@@ -65,6 +68,9 @@ pub enum Error {
     /// A request that no container can be made of.
     #[error(transparent)]
     Spec(SpecError),
+    /// Something about networks.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// A health check that cannot be carried out.
     #[error(transparent)]
     Health(#[from] HealthError),

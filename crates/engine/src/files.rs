@@ -1,17 +1,22 @@
 //! The files of a run that the container sees: its host name, its hosts, its resolvers. And the image's accounts.
 
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
+use net::names::setup::Setup;
+use net::names::upstream::{self, HostFiles};
+use net::names::zone::Host;
 use sys::path::Root;
 use sys::{Calling, Errno};
-use trace::{Explain, Recorder, Step, quote};
+use trace::{Explain, Step, quote};
 
 use crate::error::Doing;
 use crate::layout::Layout;
+use crate::network::{self, RunNetwork};
 use crate::spec::Accounts;
-use crate::{Container, Error, NetworkMode};
+use crate::{Container, Engine, Error, NetworkMode};
 
 /// A file of ours in a container: where it is seen, where it lies.
 pub(crate) type SeenFile = (&'static str, PathBuf);
@@ -28,46 +33,118 @@ pub(crate) struct Planned {
     pub(crate) text: Option<String>,
 }
 
+/// What the files of a run are made from.
+#[derive(Debug)]
+pub(crate) struct Names<'a> {
+    pub(crate) hostname: &'a str,
+    /// What the run has of networks.
+    pub(crate) network: Option<&'a RunNetwork>,
+    /// The container whose network is joined: its files are seen.
+    pub(crate) sharer: Option<&'a Container>,
+}
+
 /// Writes the files of a run.
-pub(crate) fn write(
-    layout: &Layout,
-    container: &Container,
-    hostname: &str,
-    other: Option<&Container>,
-    recorder: &Recorder,
-) -> Result<Vec<SeenFile>, Error> {
+pub(crate) fn write(engine: &Engine, container: &Container, names: &Names<'_>) -> Result<Vec<SeenFile>, Error> {
     let mut seen = Vec::with_capacity(FILES.len());
-    for Planned { target, source, text } in plan(layout, container, hostname, other) {
+    for Planned { target, source, text } in plan(engine.layout(), container, names) {
         if let Some(text) = text {
-            recorder.record(&FileStep { target, source: &source, text: &text });
+            engine.recorder().record(&FileStep { target, source: &source, text: &text });
             let written = std::fs::write(&source, text).call(|| format!("write({source:?})"));
             written.doing(|| format!("write the container's {target}"))?;
         }
         seen.push((target, source));
     }
+    if let Some(run) = names.network {
+        write_names(engine, container, run)?;
+    }
     Ok(seen)
 }
 
+/// Writes the files anew that tell of networks. They are mounted in the container, so they stay the same files.
+pub(crate) fn rewrite(engine: &Engine, container: &Container, run: &RunNetwork) -> Result<(), Error> {
+    write_names(engine, container, run)?;
+    let hostname = crate::create::own_hostname(container);
+    let names = Names { hostname, network: Some(run), sharer: None };
+    for Planned { target, source, text } in plan(engine.layout(), container, &names) {
+        if let (Some(text), "/etc/hosts" | "/etc/resolv.conf") = (text, target) {
+            engine.recorder().record(&FileStep { target, source: &source, text: &text });
+            let written = std::fs::write(&source, text).call(|| format!("write({source:?})"));
+            written.doing(|| format!("write the container's {target}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes down what the run's resolver may tell.
+pub(crate) fn write_names(engine: &Engine, container: &Container, run: &RunNetwork) -> Result<(), Error> {
+    let layout = engine.layout();
+    let networks = run.endpoints.iter().filter_map(|endpoint| endpoint.network.as_ref());
+    let wishes = &container.request.names;
+    let host = |(name, address): (String, IpAddr)| Host { name, address };
+    let peers = run.peers.iter().flat_map(|peer| peer.pairs.iter().map(|pair| (peer.name.to_string(), pair.1)));
+    let setup = Setup {
+        networks: networks.map(|network| network::names_file(layout, &network.id)).collect(),
+        outward: run.endpoints.iter().any(|endpoint| endpoint.is_open_alone()),
+        hosts: added_hosts(container, run).chain(peers).map(host).collect(),
+        servers: wishes.servers.clone(),
+    };
+    let path = layout.run_names(&container.id);
+    setup.write(&path).call(|| format!("write({path:?})")).doing(|| "write down what the container knows by name")
+}
+
+/// Returns the names that were added by hand; one without an address is the host's.
+fn added_hosts<'a>(container: &'a Container, run: &'a RunNetwork) -> impl Iterator<Item = (String, IpAddr)> + 'a {
+    let of_host = run.endpoints.iter().flat_map(|endpoint| endpoint.host_addresses()).next();
+    let wishes = container.request.names.hosts.iter();
+    wishes.filter_map(move |wish| Some((wish.name.clone(), wish.address.or(of_host)?)))
+}
+
 /// Decides the files of a run. A container that joins another one's network sees the files of that one.
-pub(crate) fn plan(layout: &Layout, container: &Container, hostname: &str, other: Option<&Container>) -> Vec<Planned> {
-    let run = layout.run(other.map_or(&container.id, |other| &other.id));
+pub(crate) fn plan(layout: &Layout, container: &Container, names: &Names<'_>) -> Vec<Planned> {
+    let run = layout.run(names.sharer.map_or(&container.id, |other| &other.id));
     let [name, hosts_file, resolvers] = FILES.map(|(target, file)| (target, run.join(file)));
     let planned =
         |(target, source): (&'static str, PathBuf), text: String| Planned { target, source, text: Some(text) };
-    if other.is_some() {
+    if names.sharer.is_some() {
         let seen = [name, hosts_file, resolvers].into_iter().filter(|(_, source)| source.exists());
         return seen.map(|(target, source)| Planned { target, source, text: None }).collect();
     }
-    let mut files = vec![planned(name, format!("{hostname}\n"))];
-    match container.request.network {
+    let mut files = vec![planned(name, format!("{}\n", names.hostname))];
+    let wishes = &container.request.names;
+    match (&container.request.network, names.network) {
         // The host's network comes with the host's names.
-        NetworkMode::Host => {
-            let of_host = std::fs::read_to_string("/etc/hosts").unwrap_or_else(|_| hosts(hostname));
-            files.push(planned(hosts_file, of_host));
-            files.extend(std::fs::read_to_string("/etc/resolv.conf").ok().map(|text| planned(resolvers, text)));
+        (NetworkMode::Host, _) => {
+            let of_host = std::fs::read_to_string("/etc/hosts").unwrap_or_else(|_| hosts(names.hostname, &[]));
+            let none = RunNetwork::default();
+            let added = added_hosts(container, &none);
+            let added: String = added.map(|(name, address)| format!("{address}\t{name}\n")).collect();
+            files.push(planned(hosts_file, of_host + &added));
+            let own = (!wishes.servers.is_empty()).then(|| {
+                let servers = wishes.servers.iter().map(|server| format!("nameserver {server}\n"));
+                servers.collect::<String>()
+            });
+            let of_host = own.or_else(|| std::fs::read_to_string("/etc/resolv.conf").ok());
+            files.extend(of_host.map(|text| planned(resolvers, text)));
         }
-        // Without a network there is nobody to ask for names, so the image's own file may stay.
-        _ => files.push(planned(hosts_file, hosts(hostname))),
+        (_, Some(network)) if !network.endpoints.is_empty() => {
+            let own: Vec<_> = network.addresses().collect();
+            let mut text = hosts(names.hostname, &own);
+            text.extend(added_hosts(container, network).map(|(name, address)| format!("{address}\t{name}\n")));
+            files.push(planned(hosts_file, text));
+            let asked = upstream::Wishes { search: wishes.search.clone(), options: wishes.options.clone() };
+            let of_host = HostFiles::default().read();
+            let text = match network.answers {
+                true => of_host.for_endpoint(network::RESOLVER.into(), &asked),
+                // A shell script leaves nobody behind who could answer.
+                false => of_host.servers.iter().map(|server| format!("nameserver {server}\n")).collect(),
+            };
+            files.push(planned(resolvers, text));
+        }
+        // Without a network there is nobody to ask for names; there may be one later.
+        _ => {
+            files.push(planned(hosts_file, hosts(names.hostname, &[])));
+            files.push(planned(resolvers, "# This container is on no network.\n".to_owned()));
+        }
     }
     files
 }
@@ -95,11 +172,16 @@ impl Explain for FileStep<'_> {
     }
 }
 
-fn hosts(hostname: &str) -> String {
-    format!(
-        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\n\
-         ff02::2\tip6-allrouters\n127.0.1.1\t{hostname}\n"
-    )
+/// Writes a hosts file; the container is known by its addresses, or by one of loopback where it has none.
+fn hosts(hostname: &str, own: &[IpAddr]) -> String {
+    let mut text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\n\
+                    ff02::2\tip6-allrouters\n"
+        .to_owned();
+    match own {
+        [] => text.push_str(&format!("127.0.1.1\t{hostname}\n")),
+        own => text.extend(own.iter().map(|address| format!("{address}\t{hostname}\n"))),
+    }
+    text
 }
 
 /// The longest account file that is read: ten thousand users, and no gigabytes of nonsense.

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::layout::Layout;
+use crate::network::NetworkSettings;
 use crate::{
     Container, Engine, Error, Health, HealthCheck, ImageHealth, LogDriver, MountPoint, MountSource, Resources, State,
     Status, create, spec,
@@ -161,16 +162,6 @@ pub struct Config {
     pub stop_timeout: Option<u32>,
 }
 
-/// What the container has of networks: so far, none of its own.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-#[expect(missing_docs, reason = "the fields are Docker's, and documented there")]
-pub struct NetworkSettings {
-    pub sandbox_key: String,
-    pub ports: BTreeMap<String, ()>,
-    pub networks: BTreeMap<String, ()>,
-}
-
 impl Engine {
     /// Tells everything about a container, in Docker's form.
     pub fn inspect(&self, container: &Container) -> Result<Inspection, Error> {
@@ -178,7 +169,8 @@ impl Engine {
         let state = self.state(container)?;
         let image =
             self.store().images().load(&container.image_id).ok().and_then(|image| image.config.config().clone());
-        Ok(view(self.layout(), container, &state, image.as_ref()))
+        let networks = crate::network::settings(self.layout(), container, state.pid)?;
+        Ok(Inspection { network_settings: networks, ..view(self.layout(), container, &state, image.as_ref()) })
     }
 }
 
@@ -208,10 +200,16 @@ fn view(layout: &Layout, container: &Container, state: &State, image: Option<&oc
         },
         mounts: view_mounts(layout, container),
         config: view_config(container, image),
-        network_settings: NetworkSettings {
-            sandbox_key: state.pid.map(|pid| format!("/proc/{pid}/ns/net")).unwrap_or_default(),
-            ..NetworkSettings::default()
-        },
+        network_settings: NetworkSettings::default(),
+    }
+}
+
+/// Docker calls the mode by the first network.
+fn network_mode(request: &crate::CreateRequest) -> String {
+    match (&request.network, request.networks.first()) {
+        (crate::NetworkMode::Networks, Some(first)) => first.network.clone(),
+        (crate::NetworkMode::Networks, None) => crate::network::DEFAULT_NETWORK.to_owned(),
+        (mode, _) => mode.clone().into(),
     }
 }
 
@@ -249,7 +247,7 @@ fn view_host(container: &Container) -> HostConfig {
     HostConfig {
         binds: request.mounts.iter().filter_map(bind).collect(),
         log_config: view_log(container),
-        network_mode: request.network.clone().into(),
+        network_mode: network_mode(request),
         restart_policy: RestartPolicyView {
             name: request.restart.name(),
             maximum_retry_count: request.restart.limit(),

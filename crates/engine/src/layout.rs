@@ -77,6 +77,44 @@ impl Layout {
         self.names().join(name.as_str())
     }
 
+    /// The records of all networks.
+    pub(crate) fn networks(&self) -> PathBuf {
+        self.root.join("networks")
+    }
+
+    pub(crate) fn network(&self, name: &str) -> PathBuf {
+        self.networks().join(name)
+    }
+
+    /// What goes on in all networks.
+    pub(crate) fn network_states(&self) -> PathBuf {
+        self.state.join("networks")
+    }
+
+    pub(crate) fn network_state(&self, id: &ContainerId) -> PathBuf {
+        self.network_states().join(id.as_str())
+    }
+
+    /// What a container asks of networks, where that was changed since it was created.
+    pub(crate) fn network_wishes(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("network.json")
+    }
+
+    /// What a run has of networks.
+    pub(crate) fn run_network(&self, id: &ContainerId) -> PathBuf {
+        self.run(id).join(NETWORK)
+    }
+
+    /// What a run's resolver may tell.
+    pub(crate) fn run_names(&self, id: &ContainerId) -> PathBuf {
+        self.run(id).join(NAMES)
+    }
+
+    /// Somebody else has joined the run's network, which so outlives it.
+    pub(crate) fn shared_network(&self, id: &ContainerId) -> PathBuf {
+        self.run(id).join(SHARED)
+    }
+
     pub(crate) fn volumes(&self) -> PathBuf {
         self.root.join("volumes")
     }
@@ -135,6 +173,11 @@ impl Layout {
 
 /// The name of the mark that a run's end was asked for.
 pub(crate) const STOPPING: &str = "stopping";
+
+/// The names of what a run has of networks, of what its resolver may tell, and of the mark that others share its network.
+pub(crate) const NETWORK: &str = "network.json";
+pub(crate) const NAMES: &str = "names.json";
+pub(crate) const SHARED: &str = "shared";
 
 /// The name of the record of a run's health.
 pub(crate) const HEALTH: &str = "health.json";

@@ -24,7 +24,7 @@ use crate::monitor::again::Again;
 use crate::monitor::order::Restart;
 use crate::records::{self, Exit, Run};
 use crate::restart::{Ended, plan_restart};
-use crate::{Container, ContainerId, Error, names, recover, remove};
+use crate::{Container, ContainerId, Error, names, network, recover, remove};
 
 /// A run's directory, and the mark that it has an owner.
 #[derive(Debug)]
@@ -215,6 +215,7 @@ pub(crate) fn settle(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
     let run: Option<Run> = records::read(&layout.run_state(id)).unwrap_or_default();
     let mut again = None;
     kill_and_remove_cgroup(id)?;
+    network::release(layout, id)?;
     store::snapshot::forget_dead(layout.state());
     match records::container(layout, id) {
         // What is damaged stays where it is until somebody removes it.

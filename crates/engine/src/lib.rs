@@ -28,6 +28,7 @@ pub mod monitor;
 mod mounts;
 mod name;
 mod names;
+pub mod network;
 mod records;
 mod recover;
 mod remove;
@@ -37,6 +38,7 @@ mod resources;
 mod restart;
 mod script;
 mod session;
+mod settings;
 mod signal;
 pub mod spec;
 mod start;
@@ -53,17 +55,20 @@ pub use health::{
     Health, HealthCheck, HealthError, HealthOnFailure, HealthOnFailureError, HealthRequest, HealthStatus, ImageHealth,
     Probe,
 };
-pub use inspect::{
-    Config, GraphDriver, HostConfig, Inspection, LogConfig, NetworkSettings, RestartPolicyView, StateView, UlimitView,
-};
+pub use inspect::{Config, GraphDriver, HostConfig, Inspection, LogConfig, RestartPolicyView, StateView, UlimitView};
 pub use logs::options::{LogDriver, LogOptionError, LogOptions};
 pub use logs::tag::{Tag, TagError};
 pub use mounts::{MountError, MountRequest, MountSource, Propagation, VolumeName};
 pub use name::{ContainerId, ContainerName, IdError, NameError};
+pub use network::{
+    Attachment, Driver, ExposedPort, HostWish, NameWishes, Network, NetworkError, NetworkRequest, NetworkSettings,
+    PortRequest,
+};
 pub use request::{CreateRequest, NetworkMode, NetworkModeError, Seccomp, Security, SecurityError};
 pub use requires::{Requirement, RequirementError, WaitCondition, WaitConditionError};
 pub use resources::{
     Cpus, DEFAULT_PIDS, DEFAULT_SHM, LEAST_MEMORY, Resources, ResourcesError, Ulimit, parse_cpus, parse_size,
 };
 pub use restart::{RestartPolicy, RestartPolicyError};
+pub use settings::{SETTINGS, Settings};
 pub use signal::{Signal, SignalError};

@@ -26,6 +26,7 @@ impl Engine {
         let mut running = Vec::new();
         recover::recover_once(self.layout())?;
         ledger::clear_closed(self.layout());
+        self.look_at_firewall();
         for id in ledger::runs(self.layout())? {
             match ledger::owner(self.layout(), &id)? {
                 Owner::Dead => ledger::settle_or_warn(self.layout(), &id),
@@ -236,6 +237,7 @@ fn dead(layout: &Layout, id: ContainerId, damage: &Error) -> Summary {
         args: Vec::new(),
         created: Timestamp::UNIX_EPOCH,
         labels: BTreeMap::new(),
+        ports: Vec::new(),
         state: State { status: Status::Dead, error: damage.to_string(), ..State::default() },
         id,
     }

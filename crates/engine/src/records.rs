@@ -35,6 +35,9 @@ pub(crate) struct Run {
     /// Its health is checked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) has_health: bool,
+    /// The ports that it publishes, in the words of `ps`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ports: Vec<String>,
     /// How its health was found; kept in a file of its own.
     #[serde(skip)]
     pub(crate) health: Option<Health>,
@@ -80,6 +83,7 @@ impl Run {
             pid,
             restarts: 0,
             has_health: container.health.is_some(),
+            ports: Vec::new(),
             health: None,
             pause: None,
             started_at,
@@ -114,8 +118,8 @@ impl Run {
 
     pub(crate) fn into_summary(self, id: ContainerId) -> Summary {
         let state = self.state();
-        let Self { name, image, args, created, labels, .. } = self;
-        Summary { id, name, image, args, created, labels, state }
+        let Self { name, image, args, created, labels, ports, .. } = self;
+        Summary { id, name, image, args, created, labels, ports, state }
     }
 }
 
@@ -159,7 +163,8 @@ impl Container {
     /// Returns the container as `ps` shows it, in this state.
     pub fn summary(self, state: State) -> Summary {
         let Self { id, name, created, args, request, .. } = self;
-        Summary { id, name, image: request.image, args, created, labels: request.labels, state }
+        let (image, labels, ports) = (request.image, request.labels, Vec::new());
+        Summary { id, name, image, args, created, labels, ports, state }
     }
 }
 

@@ -9,7 +9,7 @@ use trace::{Explain, Step, quote};
 
 use crate::client;
 use crate::error::Doing;
-use crate::layout::{HEALTH, Layout, SOCKET, STOPPING};
+use crate::layout::{HEALTH, Layout, NAMES, NETWORK, SHARED, SOCKET, STOPPING};
 use crate::ledger::{self, Claim, Owner};
 use crate::names;
 use crate::stop;
@@ -128,7 +128,7 @@ fn renamed(from: &Path, to: &Path) -> sys::Result<bool> {
     }
 }
 
-const RUN_FILES: [&str; 11] = [
+const RUN_FILES: [&str; 14] = [
     "state.json",
     "config.json",
     "exit.json",
@@ -136,6 +136,9 @@ const RUN_FILES: [&str; 11] = [
     "rootfs",
     STOPPING,
     SOCKET,
+    NETWORK,
+    NAMES,
+    SHARED,
     "hostname",
     "hosts",
     "resolv.conf",

@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::network::{Attachment, ExposedPort, NameWishes, PortRequest};
 use crate::{ContainerName, HealthRequest, LogOptions, MountRequest, Requirement, Resources, RestartPolicy, Signal};
 
 /// A container as it was asked for.
@@ -69,6 +70,19 @@ pub struct CreateRequest {
     pub resources: Resources,
     /// What the container sees of the network.
     pub network: NetworkMode,
+    /// The networks that it is on; the default one where none is named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<Attachment>,
+    /// The ports that it publishes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PortRequest>,
+    /// Publishes all ports that are exposed, each on one of the host's that is free.
+    pub publish_all: bool,
+    /// Ports that are called useful, here or by the image.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exposed: Vec<ExposedPort>,
+    /// What it knows by name.
+    pub names: NameWishes,
     /// Gives the command a terminal.
     pub tty: bool,
     /// Keeps the command's standard input open for whoever attaches.
@@ -103,14 +117,23 @@ pub enum NetworkMode {
     None,
     /// The host's network.
     Host,
+    /// A network namespace of its own, with a place on networks.
+    Networks,
     /// The network namespace of another container, by name or id.
     Container(String),
 }
 
 /// Why a word is not a network mode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown network {0:?}: use none, host or container:NAME")]
+#[error("unknown network mode {0:?}: use none, host, networks or container:NAME")]
 pub struct NetworkModeError(String);
+
+impl NetworkMode {
+    /// Tells whether the container has a network namespace of its own.
+    pub fn is_own(&self) -> bool {
+        matches!(self, Self::None | Self::Networks)
+    }
+}
 
 impl FromStr for NetworkMode {
     type Err = NetworkModeError;
@@ -119,6 +142,7 @@ impl FromStr for NetworkMode {
         match word.split_once(':') {
             None if word == "none" => Ok(Self::None),
             None if word == "host" => Ok(Self::Host),
+            None if word == "networks" => Ok(Self::Networks),
             Some(("container", other)) if !other.is_empty() => Ok(Self::Container(other.to_owned())),
             _ => Err(NetworkModeError(word.to_owned())),
         }
@@ -138,6 +162,7 @@ impl From<NetworkMode> for String {
         match mode {
             NetworkMode::None => "none".into(),
             NetworkMode::Host => "host".into(),
+            NetworkMode::Networks => "networks".into(),
             NetworkMode::Container(other) => format!("container:{other}"),
         }
     }

@@ -13,6 +13,7 @@ use sys::namespace::NamespaceKind;
 use trace::{Explain, Step, quote};
 
 use crate::Container;
+use crate::network::ImaginedNetwork;
 
 /// The host's part: everything outside, and what is cleared away at the end.
 const OUTSIDE: &str = r#"set -euo pipefail
@@ -53,22 +54,30 @@ exec "/proc/self/fd/9$loader" --library-path "$libraries" "/proc/self/fd/9${tool
   "${last[@]}" "${words[@]}"
 "#;
 
-/// Writes the script of a container; `preparation` is what is made before the cgroup, in the directories `made`.
-pub(crate) fn script(
-    container: &Container,
-    plan: &ContainerPlan,
-    preparation: &[Step],
-    made: &[std::path::PathBuf],
-) -> String {
+/// What is done outside, before the container's cgroup is made.
+pub(crate) struct Outside<'a> {
+    /// Directories that take what is prepared.
+    pub(crate) made: &'a [std::path::PathBuf],
+    pub(crate) preparation: &'a [Step],
+    /// The name of the network namespace, and what is made for it.
+    pub(crate) network: Option<(&'a str, &'a ImaginedNetwork)>,
+}
+
+/// Writes the script of a container.
+pub(crate) fn script(container: &Container, plan: &ContainerPlan, outside: &Outside<'_>) -> String {
     let mut text = format!(
         "#!/bin/bash\n# Makes container {} of image {} with the tools of a Debian base system.\n\
-         # Not in here, as no tool of a shell can do it: the system call filter, the session keyring, the small init.\n",
+         # Not in here, as no tool of a shell can do it: the system call filter, the session keyring, the small init,\n# the resolver of names.\n",
         container.name, container.request.image
     );
     text.push_str(OUTSIDE);
-    let made: Vec<_> = made.iter().map(|path| quote(&path.to_string_lossy()).into_owned()).collect();
-    text.push_str(&cleanup(plan, container, &made.join(" ")));
-    preparation.iter().for_each(|step| append(&mut text, step));
+    let made: Vec<_> = outside.made.iter().map(|path| quote(&path.to_string_lossy()).into_owned()).collect();
+    text.push_str(&cleanup(plan, container, &made.join(" "), outside.network));
+    outside.preparation.iter().for_each(|step| append(&mut text, step));
+    if let Some((name, network)) = outside.network {
+        append(&mut text, &Step::host("make the network namespace", format!("ip netns add {name}")));
+        network.steps.iter().for_each(|step| append(&mut text, step));
+    }
     let (joins, limits): (Vec<_>, Vec<_>) =
         plan.cgroup.steps().iter().partition(|step| matches!(step, CgroupStep::Join { .. }));
     limits.iter().for_each(|step| append(&mut text, &step.explain()));
@@ -81,15 +90,25 @@ pub(crate) fn script(
 }
 
 /// Decides what is removed when the container has ended.
-fn cleanup(plan: &ContainerPlan, container: &Container, made: &str) -> String {
+fn cleanup(
+    plan: &ContainerPlan,
+    container: &Container,
+    made: &str,
+    network: Option<(&str, &ImaginedNetwork)>,
+) -> String {
     let directories = plan.cgroup.steps().iter().filter_map(|step| match step {
         CgroupStep::MakeDirectory { dir, .. } => Some(quote(&dir.to_string_lossy()).into_owned()),
         _ => None,
     });
     let directories = directories.collect::<Vec<_>>().join(" ");
+    // The namespace first, and with it what is in it; then what led there.
+    let undo = network.map_or_else(String::new, |(name, network)| {
+        let rest = network.undo.iter().map(|shell| format!("\n{shell}"));
+        format!("\nip netns del {name}{}", rest.collect::<String>())
+    });
     format!(
         "# Everything that outlives container {} is removed with it.\n\
-         clean() {{ rmdir {directories}; rm -rf \"$scratch\" {made}; }} 2>/dev/null\n\
+         clean() {{ set +e; rmdir {directories}; rm -rf \"$scratch\" {made}{undo}\n}} 2>/dev/null\n\
          trap clean EXIT\nmkdir -p {made}\n",
         container.name
     )

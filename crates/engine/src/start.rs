@@ -27,6 +27,7 @@ use crate::layout::Layout;
 use crate::ledger::{self, Claim};
 use crate::monitor::begin::{Beginning, fork_monitor};
 use crate::monitor::order::Restart;
+use crate::network::{self, Acquired};
 use crate::records::{Exit, Run};
 use crate::session::Session;
 use crate::spec::{self, Place, Wanted};
@@ -44,6 +45,15 @@ pub(crate) struct Prepared {
     pub(crate) hierarchies: Hierarchies,
     /// The image's mount, for the monitor to hold.
     pub(crate) view: Rc<OwnedFd>,
+    /// What it has of networks.
+    pub(crate) network: Option<Acquired>,
+}
+
+impl Prepared {
+    /// Returns the ports that it publishes, in the words of `ps`.
+    pub(crate) fn ports(&self) -> Vec<String> {
+        self.network.as_ref().map_or_else(Vec::new, |network| network::port_words(&network.run))
+    }
 }
 
 impl Engine {
@@ -143,8 +153,16 @@ impl Engine {
         let other = self.network_of(container)?;
         let hostname = hostname(container, other.as_ref().map(|(other, _)| other));
         let sharer = other.as_ref().map(|(other, _)| other);
-        let files = files::write(layout, container, &hostname, sharer, self.recorder())?;
-        let prepared = self.plan(container, image, view, &hostname, &files, other.map(|(_, pid)| pid))?;
+        if let Some(sharer) = sharer {
+            mark_shared(layout, sharer)?;
+        }
+        let network = self.acquire_network(container)?;
+        let run = network.as_ref().map(|acquired| &acquired.run);
+        let names = files::Names { hostname: &hostname, network: run, sharer };
+        let files = files::write(self, container, &names)?;
+        let joined = other.as_ref().map(|(_, pid)| PathBuf::from(format!("/proc/{pid}/ns/net")));
+        let prepared = self.plan(container, image, view, &hostname, &files, joined)?;
+        let prepared = Prepared { network, ..prepared };
         // A person who asks why the container is as it is can read it here.
         let config = serde_json::to_vec(&prepared.spec).doing(|| "write the container's spec")?;
         std::fs::write(layout.config(&container.id), config)
@@ -161,7 +179,7 @@ impl Engine {
         view: Rc<OwnedFd>,
         hostname: &str,
         files: &[files::SeenFile],
-        network: Option<u32>,
+        network: Option<PathBuf>,
     ) -> Result<Prepared, Error> {
         let layout = self.layout();
         let doing = || format!("plan container {}", container.name);
@@ -179,7 +197,7 @@ impl Engine {
                 root: "rootfs".into(),
                 volumes: layout.volumes(),
                 files,
-                network: network.map(|pid| PathBuf::from(format!("/proc/{pid}/ns/net"))),
+                network,
                 cgroup: format!("/{}", Layout::cgroup(&container.id)),
             },
         };
@@ -195,7 +213,7 @@ impl Engine {
             init: container.request.init,
         };
         let plan = runtime::plan::container(&spec, &inputs).doing(doing)?;
-        Ok(Prepared { spec, plan, hierarchies, view })
+        Ok(Prepared { spec, plan, hierarchies, view, network: None })
     }
 
     fn root_source(&self, container: &Container, image: &Image, view: &Rc<OwnedFd>) -> RootSource {
@@ -283,6 +301,7 @@ impl Engine {
         let layout = self.layout();
         let clear = || -> Result<(), Error> {
             ledger::kill_and_remove_cgroup(&container.id)?;
+            network::release(layout, &container.id)?;
             if container.request.remove_on_exit {
                 remove::remove_files(layout, &container.id, Some(&container.name), &container.anonymous_volumes)?;
             } else {
@@ -324,6 +343,12 @@ fn check_terminal(tty: bool, mode: &StartMode) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// Notes that others live in a container's network, which so outlives it.
+fn mark_shared(layout: &Layout, sharer: &Container) -> Result<(), Error> {
+    let mark = layout.shared_network(&sharer.id);
+    std::fs::write(&mark, "").call(|| format!("open({mark:?}, O_CREAT)")).doing(|| "note that a network is shared")
 }
 
 /// Decides the host name inside.

@@ -188,7 +188,7 @@ impl Engine {
         if [Signal::KILL, Signal::TERM, Signal::INT, Signal::QUIT, stop_signal].contains(&signal) {
             self.mark_stopping(container)?;
         }
-        let connection = self.connect(container, Wishes::default())?;
+        let connection = self.reach(container, Wishes::default())?;
         let stopping = Stopping { container, connection, signal, deadline: None };
         self.signal(&stopping, signal)?;
         // As in Docker, a container that was killed is gone when the command returns.
@@ -217,11 +217,11 @@ impl Engine {
         }
         let signals = client::take_signals(options, container.request.tty)?;
         let stdin = options.stdin && container.request.open_stdin;
-        let connection = self.connect(container, Wishes { stdin, output: options.output, ..Wishes::default() })?;
+        let connection = self.reach(container, Wishes { stdin, output: options.output, ..Wishes::default() })?;
         self.stay(container, connection, options, signals)
     }
 
-    fn connect(&self, container: &Container, wishes: Wishes) -> Result<Connection, Error> {
+    fn reach(&self, container: &Container, wishes: Wishes) -> Result<Connection, Error> {
         let not_running = || Error::NotRunning(container.name.to_string());
         if !self.is_running(container)? {
             return Err(not_running());

@@ -4,11 +4,14 @@
 //! version of this protocol: a monitor lives as long as its container, and may be older than the command that meets it.
 
 /// The version of the protocol. From the second on a client may send its input by a pipe; whether it takes its output
-/// from pipes is one of its wishes.
-pub(crate) const VERSION: u8 = 2;
+/// from pipes is one of its wishes. From the third on a monitor keeps sockets for its container.
+pub(crate) const VERSION: u8 = 3;
 
 /// The first version whose monitors take a client's pipe.
 pub(crate) const PIPES: u8 = 2;
+
+/// The first version whose monitors keep sockets.
+pub(crate) const SOCKETS: u8 = 3;
 
 /// The most bytes of a stream that one frame carries.
 pub(crate) const CHUNK: usize = 16 * 1024;
@@ -58,6 +61,12 @@ pub(crate) enum ToMonitor<'a> {
         rows: u16,
         columns: u16,
     },
+    /// Keep the sockets beside this frame: they take published ports.
+    Keep,
+    /// Give up the socket that is bound to this address, as text.
+    Free(&'a [u8]),
+    /// Answer questions about names that come to the two sockets beside this frame, UDP and TCP.
+    Answer,
 }
 
 /// A frame from a monitor, or from the process that is about to become one.
@@ -90,6 +99,8 @@ pub(crate) enum ToClient<'a> {
     },
     /// The log has grown.
     News,
+    /// What was asked for is done.
+    Done,
     /// The container has ended, and all of it is cleared away.
     Exited {
         code: u8,
@@ -108,6 +119,9 @@ impl<'a> ToMonitor<'a> {
                 frame(out, b'R', &rows.to_le_bytes());
                 out.extend_from_slice(&columns.to_le_bytes());
             }
+            Self::Keep => out.push(b'K'),
+            Self::Free(address) => frame(out, b'F', address),
+            Self::Answer => out.push(b'A'),
         }
     }
 
@@ -120,6 +134,9 @@ impl<'a> ToMonitor<'a> {
             (b'R', [a, b, c, d]) => {
                 Self::Resize { rows: u16::from_le_bytes([*a, *b]), columns: u16::from_le_bytes([*c, *d]) }
             }
+            (b'K', _) => Self::Keep,
+            (b'F', address) => Self::Free(address),
+            (b'A', _) => Self::Answer,
             _ => return None,
         })
     }
@@ -137,6 +154,7 @@ impl<'a> ToClient<'a> {
             Self::Pipe { .. } => b'P',
             Self::Lost { .. } => b'D',
             Self::News => b'L',
+            Self::Done => b'K',
             Self::Exited { .. } => b'Q',
         }
     }
@@ -158,7 +176,7 @@ impl<'a> ToClient<'a> {
             Self::Stdout(bytes) | Self::Stderr(bytes) => out.extend_from_slice(bytes),
             Self::Pipe { error } => out.push(u8::from(*error)),
             Self::Lost { bytes } => out.extend_from_slice(&bytes.to_le_bytes()),
-            Self::News => {}
+            Self::News | Self::Done => {}
             Self::Exited { code } => out.push(*code),
         }
     }
@@ -176,6 +194,7 @@ impl<'a> ToClient<'a> {
             (b'P', [error, ..]) => Self::Pipe { error: *error != 0 },
             (b'D', bytes) => Self::Lost { bytes: u64::from_le_bytes(bytes.try_into().ok()?) },
             (b'L', _) => Self::News,
+            (b'K', _) => Self::Done,
             (b'Q', [code, ..]) => Self::Exited { code: *code },
             _ => return None,
         })
@@ -200,6 +219,9 @@ mod tests {
             ToMonitor::Pipe,
             ToMonitor::EndOfStdin,
             ToMonitor::Resize { rows: 24, columns: 300 },
+            ToMonitor::Keep,
+            ToMonitor::Free(b"0.0.0.0:80"),
+            ToMonitor::Answer,
         ];
         let mut bytes = Vec::new();
         for frame in frames {
@@ -220,6 +242,7 @@ mod tests {
             ToClient::Pipe { error: false },
             ToClient::Lost { bytes: 1 << 40 },
             ToClient::News,
+            ToClient::Done,
             ToClient::Exited { code: 137 },
         ];
         let mut bytes = Vec::new();

@@ -69,10 +69,37 @@ pub struct Process {
     pub terminal: Option<OwnedFd>,
 }
 
+/// A container whose first process is there, in its namespaces, and makes the rest. Dropped, it is taken down.
+#[derive(Debug)]
+pub struct Creating<'c> {
+    created: Created,
+    plan: &'c ContainerPlan,
+    options: &'c CreateOptions<'c>,
+}
+
+impl Creating<'_> {
+    /// Returns the ID of the first process.
+    pub fn pid(&self) -> u32 {
+        self.created.pid()
+    }
+
+    /// Waits until the container stands at the gate.
+    pub fn finish(self) -> Result<Created, CreateError> {
+        let Self { mut created, plan, options } = self;
+        created.await_ready(plan, options)?;
+        Ok(created)
+    }
+}
+
 /// Makes a container as planned, up to the gate.
 ///
 /// The caller has one thread and runs from a sealed binary ([`sys::process::ensure_sealed`]).
 pub fn create(plan: &ContainerPlan, options: &CreateOptions<'_>) -> Result<Created, CreateError> {
+    begin(plan, options)?.finish()
+}
+
+/// Begins to make a container as planned: the caller has something to do meanwhile in its namespaces.
+pub fn begin<'c>(plan: &'c ContainerPlan, options: &'c CreateOptions<'c>) -> Result<Creating<'c>, CreateError> {
     if !processes::is_sealed() {
         return Err(CreateError::NotSealed);
     }
@@ -96,9 +123,7 @@ pub fn create(plan: &ContainerPlan, options: &CreateOptions<'_>) -> Result<Creat
         Fork::Parent(child) => {
             drop(theirs);
             let standing = Standing { child, channel, cgroup, terminal: None };
-            let mut created = Created { container: Some(standing) };
-            created.await_ready(plan, options)?;
-            Ok(created)
+            Ok(Creating { created: Created { container: Some(standing) }, plan, options })
         }
     }
 }

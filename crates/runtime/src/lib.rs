@@ -20,7 +20,7 @@ pub mod records;
 pub mod state;
 mod sync;
 
-pub use create::{CreateOptions, Created, Process, StartGate, create};
+pub use create::{CreateOptions, Created, Creating, Process, StartGate, begin, create};
 pub use error::{Cause, CreateError, Failure, FailureKind};
 pub use exec::{ExecOptions, exec};
 pub use init::Stdio;

@@ -14,6 +14,7 @@ pub mod credentials;
 pub mod errno;
 pub mod event;
 pub mod file;
+pub mod inet;
 pub mod link;
 pub mod loopdev;
 pub mod memory;

@@ -9,17 +9,20 @@
 
 mod cgroups;
 mod leaks;
+mod networks;
 mod program;
 mod sandbox;
 mod terminal;
 
 pub mod fixture;
 pub mod seccomp;
+pub mod world;
 
 pub use leaks::Census;
 pub use program::{Conductor, Ran};
 pub use sandbox::Sandbox;
 pub use terminal::Terminal;
+pub use world::World;
 
 use std::time::{Duration, Instant};
 

@@ -8,7 +8,7 @@ use sys::namespace::{self, NamespaceKind};
 use tempfile::TempDir;
 
 use crate::cgroups::Cgroups;
-use crate::{Census, Conductor, until};
+use crate::{Census, Conductor, networks, until};
 
 /// Namespaces, cgroups and directories of one test.
 ///
@@ -28,7 +28,12 @@ pub struct Sandbox {
 impl Sandbox {
     /// Makes a sandbox for the program at `program` and moves the calling thread into it.
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self::unshared(program.into(), &[NamespaceKind::Mount, NamespaceKind::Network])
+        let sandbox = Self::unshared(program.into(), &[NamespaceKind::Mount, NamespaceKind::Network]);
+        // As on a host on which containers have run before: without this the first one tells that it is switched on.
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("a network that forwards");
+        let raised = std::process::Command::new("ip").args(["link", "set", "lo", "up"]).status();
+        assert!(raised.is_ok_and(|status| status.success()), "the loopback link needs ip of iproute2");
+        sandbox
     }
 
     /// Makes a sandbox that stays in the host's network, for what has to download.
@@ -114,18 +119,33 @@ impl Sandbox {
     }
 
     /// Expects that nothing is left of what the test ran: no process, cgroup, mount, link, loop device, and no file
-    /// below `--state` or among the containers below `--root`.
+    /// below `--state` or among the containers below `--root`. Networks on record keep their bridges and the files that
+    /// tell how those were made, until they are removed or pruned; nobody may be on them.
     #[track_caller]
     pub fn assert_clean(&self) {
         // A monitor may still be on its way out.
         let ended = || self.processes().is_empty().then_some(());
         until(&format!("the processes {:?} end", described(&self.processes())), ended);
-        let mut left = self.census().more_than(&self.before);
-        // The time of the last look at all runs is the engine's own furniture, one file whatever has run.
-        let furniture = format!("file: {}", self.state().join("swept").display());
-        left.retain(|line| *line != furniture);
+        // A container's links go with its network namespace, which the kernel takes apart in its own time.
+        let mut left = self.left();
+        let links = |left: &[String]| left.iter().any(|line| line.starts_with("link: "));
+        if links(&left) {
+            let gone = || Some(self.left()).filter(|left| !links(left));
+            left = until(&format!("the links go of {left:?}"), gone);
+        }
+        left.extend(networks::members(&self.state()));
         left.extend(self.cgroups.left_behind().into_iter().map(|path| format!("cgroup: {path}")));
         assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
+    }
+
+    /// Lists what there is more than before, without the engine's furniture: the time of the last look at all runs, one
+    /// file whatever has run, and what networks keep.
+    fn left(&self) -> Vec<String> {
+        let mut furniture = vec![format!("file: {}", self.state().join("swept").display())];
+        furniture.extend(networks::furniture(&self.root(), &self.state()));
+        let mut left = self.census().more_than(&self.before);
+        left.retain(|line| !furniture.contains(line));
+        left
     }
 
     fn census(&self) -> Census {

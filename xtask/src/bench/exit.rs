@@ -35,7 +35,7 @@ struct Laps {
 }
 
 fn laps(place: &Workplace, rounds: Rounds) -> Outcome<Laps> {
-    let floor = floor_image(place, "/wait")?;
+    let floor = floor_image(place, &[], "/wait")?;
     let (bundle, config) = (text(&place.path("bundle")), text(&place.path("bundle/wait.json")));
     let crun = crun(place, &["run", "--bundle", &bundle, "--config", &config, "bench-exit"]);
     let mut laps = Laps::default();

@@ -5,10 +5,15 @@
 //! them as whole processes, [`table`] prints medians, ratios and the budget, and writes all of it as JSON to `target/bench/`.
 //! What each row measures, in which unit, and against what, is told in `docs/performance.md`.
 
+mod bridge;
+mod endpoints;
 mod exit;
 mod filter;
+mod hosts;
 mod leaks;
 mod output;
+mod podman;
+mod port;
 mod programs;
 mod rows;
 mod scale;

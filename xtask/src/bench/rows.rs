@@ -18,6 +18,9 @@ pub(super) struct Row {
 /// All rows, in the order of the table.
 pub(super) const ROWS: &[Row] = &[
     Row { name: "run", measure: run },
+    Row { name: "bridge", measure: super::bridge::bridge },
+    Row { name: "port", measure: super::port::port },
+    Row { name: "endpoints", measure: super::endpoints::endpoints },
     Row { name: "oci", measure: oci },
     Row { name: "exec", measure: exec },
     Row { name: "exit", measure: super::exit::exit },
@@ -33,7 +36,7 @@ pub(super) const ROWS: &[Row] = &[
 
 /// A container from an image, from nothing to nothing.
 fn run(place: &Workplace, rounds: Rounds) -> Outcome<Vec<Figure>> {
-    let floor = floor_image(place, "/noop")?;
+    let floor = floor_image(place, &[], "/noop")?;
     let ours = place.engine(&["run", "--rm", "--network", "none", IMAGE, "/noop"]);
     let laps = place.stopwatch()?.take_turns(rounds, &[floor, ours])?;
     let subjects = [("floor", median(&laps[0])), ("conductor", median(&laps[1]))];
@@ -149,13 +152,13 @@ fn size(place: &Workplace, _: Rounds) -> Outcome<Vec<Figure>> {
     Ok(vec![Figure::plain("the whole installation", "MB", &[("conductor", kib_to_megabytes(bytes / 1024))], 8.0)])
 }
 
-/// Makes a command line of the floor that runs a program from the bench's image.
-pub(super) fn floor_image(place: &Workplace, program: &str) -> Outcome<Vec<String>> {
+/// Makes a command line of the floor that runs a program from the bench's image, with further words for the floor.
+pub(super) fn floor_image(place: &Workplace, more: &[&str], program: &str) -> Outcome<Vec<String>> {
     let index = only_file(&place.path("root/indexes"))?;
     let layer = only_file(&place.path("root/layers/sha256"))?;
     let scratch = text(&place.path("floor-scratch"));
     let words = ["image", "--erofs", &index, "--device", &layer, "--scratch", &scratch];
-    Ok(place.floor(&words, &Hierarchies::of_the_host()?, program))
+    Ok(place.floor(&[&words, more].concat(), &Hierarchies::of_the_host()?, program))
 }
 
 fn runtime(place: &Workplace, words: &[&str]) -> Vec<String> {

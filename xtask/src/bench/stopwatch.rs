@@ -33,6 +33,11 @@ impl Dialogue {
         Ok(Self { child, requests, answers: BufReader::new(answers) })
     }
 
+    /// Returns its process, which is that of the command that started it, whatever it has become since.
+    pub(super) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks, and waits for the answer.
     pub(super) fn ask(&mut self, line: &str) -> Outcome<String> {
         let lost = |error: std::io::Error| format!("the measuring process is lost: {error}");
@@ -58,6 +63,11 @@ impl Stopwatch {
     /// Starts one by a command that ends in `floor stopwatch`.
     pub(super) fn start(command: &mut Command) -> Outcome<Self> {
         Dialogue::start(command).map(Self)
+    }
+
+    /// Returns its process.
+    pub(super) fn process(&self) -> u32 {
+        self.0.process()
     }
 
     /// Times one run of a program, which has to succeed.

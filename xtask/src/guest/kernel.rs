@@ -10,7 +10,22 @@ use crate::{Outcome, shell};
 const CANDIDATES: [&str; 2] = ["linux-image-6.12-cloud-amd64", "linux-image-cloud-amd64"];
 
 /// What the tests need beside what is built in; their dependencies are found.
-const MODULES: [&str; 5] = ["virtio_pci", "virtio_blk", "overlay", "erofs", "loop"];
+const MODULES: [&str; 14] = [
+    "virtio_pci",
+    "virtio_blk",
+    "overlay",
+    "erofs",
+    "loop",
+    "bridge",
+    "veth",
+    "nf_tables",
+    "nft_chain_nat",
+    "nft_ct",
+    "nft_fib_inet",
+    "nft_masq",
+    "nft_nat",
+    "nf_conntrack_netlink",
+];
 
 /// A kernel to boot, and its modules.
 #[derive(Debug)]

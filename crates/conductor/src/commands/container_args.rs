@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use engine::{
-    ContainerName, CreateRequest, LogDriver, LogOptions, MountRequest, NetworkMode, Resources, RestartPolicy, Security,
-    Signal, Ulimit,
+    ContainerName, CreateRequest, LogDriver, LogOptions, MountRequest, Resources, RestartPolicy, Security, Signal,
+    Ulimit,
 };
 
 use super::health_args::HealthArgs;
+use super::network_args::NetworkArgs;
 use crate::error::Failure;
 use crate::ui::time::parse_duration;
 
@@ -122,9 +123,8 @@ pub(crate) struct ContainerArgs {
     /// Set a limit of each process: NAME=SOFT[:HARD]
     #[arg(long, value_name = "LIMIT")]
     ulimit: Vec<String>,
-    /// What the container sees of the network: none, host or container:NAME
-    #[arg(long, visible_alias = "net", value_name = "NETWORK")]
-    pub(crate) network: Option<String>,
+    #[command(flatten)]
+    network: NetworkArgs,
     #[command(flatten)]
     health: HealthArgs,
     /// Start this container first, and wait until it is healthy where that is asked for
@@ -220,7 +220,7 @@ impl ContainerArgs {
         let resources = self.resources()?;
         let security = self.security(outside)?;
         let log = self.log()?;
-        Ok(CreateRequest {
+        self.network.fill(CreateRequest {
             image: words.image,
             name,
             command: words.command,
@@ -228,7 +228,6 @@ impl ContainerArgs {
             env: environment(&self.env_file, &self.env, outside)?,
             labels: labels(&self.label_file, &self.label, outside)?,
             sysctls: self.sysctl.iter().map(|pair| key_value("sysctl", pair)).collect::<Result<_, _>>()?,
-            network: self.network.as_deref().map(network).transpose()?.unwrap_or_default(),
             requires: self.requires.iter().map(|word| flag("requires", word.parse())).collect::<Result<_, _>>()?,
             health: self.health.into_request()?,
             restart: flag("restart", self.restart.as_deref().unwrap_or_default().parse::<RestartPolicy>())?,
@@ -339,10 +338,6 @@ fn container_name(flagged: Option<&str>, positional: Option<&str>) -> Result<Opt
     }
 }
 
-fn network(word: &str) -> Result<NetworkMode, Failure> {
-    flag("network", word.parse())
-}
-
 /// Collects variables: those of files first, so that `-e` wins; a name alone takes its value from outside.
 pub(crate) fn environment(files: &[PathBuf], words: &[String], outside: &dyn Outside) -> Result<Vec<String>, Failure> {
     let mut env = Vec::new();
@@ -369,7 +364,11 @@ fn variable(word: &str, name: &str, outside: &dyn Outside) -> Result<Option<Stri
     }
 }
 
-fn labels(files: &[PathBuf], words: &[String], outside: &dyn Outside) -> Result<BTreeMap<String, String>, Failure> {
+pub(crate) fn labels(
+    files: &[PathBuf],
+    words: &[String],
+    outside: &dyn Outside,
+) -> Result<BTreeMap<String, String>, Failure> {
     let mut all = Vec::new();
     for path in files {
         all.extend(lines_of("label-file", path, outside)?);
@@ -380,7 +379,7 @@ fn labels(files: &[PathBuf], words: &[String], outside: &dyn Outside) -> Result<
         .collect()
 }
 
-fn key_value(name: &str, word: &str) -> Result<(String, String), Failure> {
+pub(crate) fn key_value(name: &str, word: &str) -> Result<(String, String), Failure> {
     match word.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err(Failure::message(format!("invalid value for --{name}: {word:?} is not KEY=VALUE"))),

@@ -9,7 +9,7 @@ use clap::Args;
 use engine::{ContainerId, CreateRequest, RemoveOptions};
 
 use super::container_args::{ContainerArgs, Here, ImageWords, Outside};
-use super::{Group, Verb};
+use super::{Group, Verb, network_args};
 use crate::context::Context;
 use crate::error::{ENGINE_FAILED, Failure, Outcome};
 use crate::personality::Face;
@@ -44,6 +44,7 @@ impl Verb for CreateArgs {
 fn run(args: CreateArgs, context: &Context) -> Outcome {
     let cidfile = args.container.cidfile.clone();
     let request = args.into_request(context.face, &Here)?;
+    network_args::warning(&request).into_iter().for_each(ui::warn);
     let engine = context.engine()?;
     let (container, warnings) = engine.create(request)?;
     if let Some(path) = cidfile

@@ -11,7 +11,7 @@ use trace::{Format, Recorder};
 use super::container_args::Here;
 use super::create::CreateArgs;
 use super::run::RunArgs;
-use super::{Group, Reach, Verb};
+use super::{Group, Reach, Verb, network_args};
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
 use crate::personality::Face;
@@ -46,6 +46,7 @@ Examples:\n  conductor explain run -m 64m mydebian bash\n  \
 
     fn run(self, context: &Context) -> Outcome {
         let request = request(&self.words, context.face)?;
+        network_args::warning(&request).into_iter().for_each(ui::warn);
         if self.script {
             let script = context.engine_telling(Recorder::silent())?.script(request)?;
             return ui::print(&script).map(|()| ExitCode::SUCCESS);

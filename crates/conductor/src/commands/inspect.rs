@@ -3,36 +3,36 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use engine::Engine;
+use engine::{Engine, NetworkError};
 use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::Value;
 use serde_json::ser::PrettyFormatter;
 use store::{Store, StoreError};
 
-use super::{Group, Verb, report_each};
+use super::{Group, Verb, network, report_each};
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
 use crate::ui;
 use crate::ui::template::Template;
 
-/// Print everything about containers and images
+/// Print everything about containers, images and networks
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
     /// Print by a template, such as '{{.State.Pid}}', or as json in one line
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<String>,
-    /// Look for this kind of thing alone: container or image
-    #[arg(long = "type", value_name = "KIND", value_parser = ["container", "image"], hide_possible_values = true)]
+    /// Look for this kind of thing alone: container, image or network
+    #[arg(long = "type", value_name = "KIND", value_parser = ["container", "image", "network"], hide_possible_values = true)]
     kind: Option<String>,
-    /// The containers and images
+    /// The containers, images and networks
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
 }
 
 impl Verb for InspectArgs {
     const NAME: &'static str = "inspect";
-    const ABOUT: &'static str = "Print everything about containers and images";
+    const ABOUT: &'static str = "Print everything about containers, images and networks";
     const USAGE: &'static str = "[OPTIONS] NAME [NAME...]";
     const AFTER_HELP: &'static str =
         "Examples:\n  conductor inspect eg\n  conductor inspect -f '{{.State.OOMKilled}}' eg";
@@ -42,8 +42,9 @@ impl Verb for InspectArgs {
         let (engine, store) = (context.engine()?, context.store()?);
         print_all(&self.names, self.format.as_deref(), |name| match self.kind.as_deref() {
             Some("container") => container(&engine, name),
-            Some(_) => image(&store, name),
-            None => either(&engine, &store, name),
+            Some("image") => image(&store, name),
+            Some(_) => network::document(&engine, name),
+            None => any(&engine, &store, name),
         })
     }
 }
@@ -102,18 +103,24 @@ fn image(store: &Store, name: &str) -> Result<Document, Failure> {
     Document::of(&image::inspect(store, &store.images().resolve(name)?)?)
 }
 
-/// A container comes first, as in Docker.
-fn either(engine: &Engine, store: &Store, name: &str) -> Result<Document, Failure> {
+/// A container comes first, then an image, then a network, as in Docker.
+fn any(engine: &Engine, store: &Store, name: &str) -> Result<Document, Failure> {
     match engine.find(name) {
-        Ok(found) => Document::of(&engine.inspect(&found)?),
-        Err(engine::Error::NoSuchContainer(_)) => match store.images().resolve(name) {
-            Ok(found) => Document::of(&image::inspect(store, &found)?),
-            Err(StoreError::NotFound(_) | StoreError::Name(_)) => {
-                Err(Failure::message(format!("no such container or image: {name}")))
-            }
-            Err(error) => Err(error.into()),
-        },
-        Err(error) => Err(error.into()),
+        Err(engine::Error::NoSuchContainer(_)) => {}
+        found => return Document::of(&engine.inspect(&found?)?),
+    }
+    match store.images().resolve(name) {
+        Err(StoreError::NotFound(_) | StoreError::Name(_)) => {}
+        found => return Document::of(&image::inspect(store, &found?)?),
+    }
+    if let Some(document) = network::predefined(name)? {
+        return Ok(document);
+    }
+    match engine.find_network(name) {
+        Err(engine::Error::Network(NetworkError::NoSuchNetwork(_))) => {
+            Err(Failure::message(format!("no such container, image or network: {name}")))
+        }
+        found => Document::of(&engine.inspect_network(&found?)?),
     }
 }
 

@@ -3,6 +3,7 @@
 //! A command is an `Args` struct whose doc comments are its help, and a `run`. The [`TABLE`] is static and holds names, one
 //! line of help and two functions for each; a command's grammar is built when that command is called, and not before.
 
+pub(crate) mod addnetwork;
 mod attach;
 pub(crate) mod build;
 mod completion;
@@ -18,6 +19,9 @@ mod inspect;
 mod kill;
 mod logs;
 mod man;
+mod network;
+mod network_args;
+mod port;
 pub(crate) mod prune;
 mod ps;
 mod restart;
@@ -28,6 +32,7 @@ mod start;
 mod stop;
 mod system;
 mod tag;
+mod update;
 pub(crate) mod version;
 mod wait;
 
@@ -79,6 +84,8 @@ pub(crate) enum Group {
     Container,
     /// Images.
     Image,
+    /// Networks, and who reaches whom.
+    Network,
     /// Learning what a container is, and looking after the engine.
     Engine,
     /// For our own tools.
@@ -87,7 +94,7 @@ pub(crate) enum Group {
 
 impl Group {
     /// The groups that the overview shows, in order.
-    pub(crate) const ALL: [Self; 4] = [Self::Common, Self::Container, Self::Image, Self::Engine];
+    pub(crate) const ALL: [Self; 5] = [Self::Common, Self::Container, Self::Image, Self::Network, Self::Engine];
 
     /// Returns the heading above the group.
     pub(crate) fn heading(self) -> &'static str {
@@ -95,6 +102,7 @@ impl Group {
             Self::Common => "Common Commands",
             Self::Container => "Containers",
             Self::Image => "Images",
+            Self::Network => "Networks",
             Self::Engine => "Engine",
             Self::Hidden => "",
         }
@@ -177,10 +185,14 @@ pub(crate) static TABLE: &[Entry] = &[
     Entry::of::<rm::RmArgs>(),
     Entry::of::<start::StartArgs>(),
     Entry::of::<stop::StopArgs>(),
+    Entry::of::<update::UpdateArgs>(),
     Entry::of::<wait::WaitArgs>(),
     Entry::of::<import::ImportArgs>(),
     Entry::of::<tag::TagArgs>(),
     Entry::of::<prune::RmCacheArgs>(),
+    Entry::of::<addnetwork::AddNetworkArgs>(),
+    Entry::of::<addnetwork::PeerArgs>(),
+    Entry::of::<port::PortArgs>(),
     Entry::of::<explain::ExplainArgs>(),
     Entry::of::<info::InfoArgs>(),
     Entry::of::<version::VersionArgs>(),
@@ -200,6 +212,7 @@ pub(crate) static NOUNS: &[Noun] = &[
             Entry::of::<inspect::ContainerInspectArgs>(),
             Entry::of::<kill::KillArgs>(),
             Entry::of::<logs::LogsArgs>(),
+            Entry::of::<port::PortArgs>(),
             Entry::of::<ps::PsArgs>().named("ls", &["list", "ps"]),
             Entry::of::<prune::ContainerPruneArgs>(),
             Entry::of::<restart::RestartArgs>(),
@@ -207,6 +220,7 @@ pub(crate) static NOUNS: &[Noun] = &[
             Entry::of::<run::RunArgs>(),
             Entry::of::<start::StartArgs>(),
             Entry::of::<stop::StopArgs>(),
+            Entry::of::<update::UpdateArgs>(),
             Entry::of::<wait::WaitArgs>(),
         ],
     },
@@ -221,6 +235,20 @@ pub(crate) static NOUNS: &[Noun] = &[
             Entry::of::<prune::ImagePruneArgs>(),
             Entry::of::<rmi::RmiArgs>().named("rm", &["remove"]),
             Entry::of::<tag::TagArgs>(),
+        ],
+    },
+    Noun {
+        name: "network",
+        about: "Manage networks",
+        entries: &[
+            Entry::of::<network::ConnectArgs>(),
+            Entry::of::<network::NetworkCreateArgs>(),
+            Entry::of::<network::DisconnectArgs>(),
+            Entry::of::<network::FirewallArgs>(),
+            Entry::of::<network::NetworkInspectArgs>(),
+            Entry::of::<network::NetworkLsArgs>(),
+            Entry::of::<network::NetworkPruneArgs>(),
+            Entry::of::<network::NetworkRmArgs>(),
         ],
     },
     Noun {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::network::prune_networks;
 use super::rmi::{report, usage};
 use super::{Group, Reach, Verb};
 use crate::context::Context;
@@ -12,7 +13,7 @@ use crate::error::{Failure, Outcome};
 use crate::ui;
 use crate::ui::size::human_size;
 
-/// Remove what nobody uses: stopped containers, images without a name, leftovers
+/// Remove what nobody uses: stopped containers, networks without any, images without a name, leftovers
 #[derive(Debug, Args)]
 pub(crate) struct SystemPruneArgs {
     /// Remove every image that no container uses
@@ -25,16 +26,19 @@ pub(crate) struct SystemPruneArgs {
 
 impl Verb for SystemPruneArgs {
     const NAME: &'static str = "prune";
-    const ABOUT: &'static str = "Remove what nobody uses: stopped containers, images without a name, leftovers";
+    const ABOUT: &'static str =
+        "Remove what nobody uses: stopped containers, networks without any, images without a name, leftovers";
     const USAGE: &'static str = "[OPTIONS]";
     const GROUP: Group = Group::Engine;
 
     fn run(self, context: &Context) -> Outcome {
         let images = if self.all { "every image that no container uses" } else { "every image without a name" };
-        if !self.force && !confirmed(&format!("This removes every container that does not run, and {images}."))? {
+        let what = format!("every container that does not run, every network that none is on, and {images}");
+        if !self.force && !confirmed(&format!("This removes {what}."))? {
             return Ok(ExitCode::SUCCESS);
         }
         prune_containers(context)?;
+        prune_networks(&context.engine()?, |_| true)?;
         prune_images(context, self.all)
     }
 }
@@ -123,7 +127,7 @@ fn prune_images(context: &Context, all: bool) -> Outcome {
 }
 
 /// Asks on the terminal; where nobody can answer, nothing is removed.
-fn confirmed(warning: &str) -> Result<bool, Failure> {
+pub(crate) fn confirmed(warning: &str) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::message("nobody is there to confirm the removal").hint("--force removes without asking"));
     }

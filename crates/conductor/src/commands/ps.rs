@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use engine::{HealthStatus, State, Status, Summary};
+use engine::{Engine, HealthStatus, State, Status, Summary};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -50,6 +50,7 @@ const HEADERS: &[(&str, &str)] = &[
     ("Status", "STATUS"),
     ("State", "STATE"),
     ("Ports", "PORTS"),
+    ("Networks", "NETWORKS"),
     ("Names", "NAMES"),
     ("Labels", "LABELS"),
 ];
@@ -67,15 +68,40 @@ impl Verb for PsArgs {
         let filters = self.filter.iter().map(|word| Filter::parse(word)).collect::<Result<Vec<_>, _>>()?;
         let asks_for_dead = filters.iter().any(|filter| matches!(filter, Filter::Status(_) | Filter::Exited(_)));
         let last = if self.latest { Some(1) } else { self.last.filter(|last| *last >= 0) };
-        let mut all = context.engine()?.list(self.all || asks_for_dead || last.is_some())?;
+        let engine = context.engine()?;
+        let mut all = engine.list(self.all || asks_for_dead || last.is_some())?;
         all.retain(|container| Filter::all_fit(&filters, container));
         all.truncate(last.and_then(|last| usize::try_from(last).ok()).unwrap_or(usize::MAX));
-        ui::print(&self.render(&all, &format, Timestamp::now())?).map(|()| ExitCode::SUCCESS)
+        // A summary does not have them, and to look each container up costs more than to list it.
+        let wants_networks = self.format.as_deref().is_some_and(|text| text == "json" || text.contains(".Networks"));
+        let networks = |container: &Summary| match wants_networks {
+            true => networks(&engine, container),
+            false => String::new(),
+        };
+        ui::print(&self.render(&all, &format, Timestamp::now(), &networks)?).map(|()| ExitCode::SUCCESS)
     }
 }
 
+/// Returns the names of a container's networks, or what it has in place of one; nothing when it is gone.
+fn networks(engine: &Engine, container: &Summary) -> String {
+    let Ok(found) = engine.find(container.id.as_str()).and_then(|container| engine.inspect(&container)) else {
+        return String::new();
+    };
+    let names: Vec<_> = found.network_settings.networks.into_keys().collect();
+    if names.is_empty() { found.host_config.network_mode } else { names.join(",") }
+}
+
+/// Finds out which networks a container is on.
+type Networks<'a> = &'a dyn Fn(&Summary) -> String;
+
 impl PsArgs {
-    fn render(&self, containers: &[Summary], format: &Format, now: Timestamp) -> Result<String, Failure> {
+    fn render(
+        &self,
+        containers: &[Summary],
+        format: &Format,
+        now: Timestamp,
+        networks: Networks<'_>,
+    ) -> Result<String, Failure> {
         let id = |container: &Summary| match self.no_trunc {
             true => container.id.as_str().to_owned(),
             false => container.id.short().to_owned(),
@@ -84,8 +110,8 @@ impl PsArgs {
             return Ok(containers.iter().map(|container| id(container) + "\n").collect());
         }
         if !matches!(format, Format::Table) {
-            let rows: Vec<_> = containers.iter().map(|container| self.fields(container, id(container), now)).collect();
-            return list::render(format, HEADERS, &rows);
+            let fields = |container: &Summary| self.fields(container, id(container), now, networks(container));
+            return list::render(format, HEADERS, &containers.iter().map(fields).collect::<Vec<_>>());
         }
         let mut table =
             Table::with_headers(&["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]);
@@ -96,7 +122,7 @@ impl PsArgs {
                 self.command(container),
                 ago(now, container.created),
                 status(&container.state, now),
-                String::new(),
+                container.ports.join(", "),
                 container.name.to_string(),
             ]);
         }
@@ -111,7 +137,7 @@ impl PsArgs {
         }
     }
 
-    fn fields(&self, container: &Summary, id: String, now: Timestamp) -> Value {
+    fn fields(&self, container: &Summary, id: String, now: Timestamp, networks: String) -> Value {
         let labels: Vec<_> = container.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         json!({
             "ID": id,
@@ -121,7 +147,8 @@ impl PsArgs {
             "RunningFor": ago(now, container.created),
             "State": container.state.status.as_str(),
             "Status": status(&container.state, now),
-            "Ports": "",
+            "Ports": container.ports.join(", "),
+            "Networks": networks,
             "Names": container.name.as_str(),
             "Labels": labels.join(","),
             "Label": container.labels,
@@ -252,6 +279,7 @@ mod tests {
             args: vec!["sleep".to_owned(), "a very long time".to_owned()],
             created: "2026-01-01T23:58:00Z".parse().unwrap(),
             labels: [("role".to_owned(), "web".to_owned())].into(),
+            ports: if name == "eg" { vec!["0.0.0.0:80->80/tcp".into(), "[::]:80->80/tcp".into()] } else { Vec::new() },
             state,
         }
     }
@@ -268,16 +296,16 @@ mod tests {
         let words: Vec<_> = line.split_terminator('|').map(Into::into).collect();
         let (args, _) = super::super::read::<PsArgs>("conductor ps", &words).unwrap();
         let format = Format::parse(args.format.as_deref()).unwrap();
-        args.render(&containers(), &format, NOW.parse().unwrap()).unwrap()
+        args.render(&containers(), &format, NOW.parse().unwrap(), &|_| "front".to_owned()).unwrap()
     }
 
     #[test]
     fn the_table_is_docker_s() {
         insta::assert_snapshot!(ps(""), @r#"
-        CONTAINER ID   IMAGE      COMMAND                  CREATED         STATUS                         PORTS     NAMES
-        abababababab   mydebian   "sleep a very long t…"   2 minutes ago   Up 5 seconds                             eg
-        abababababab   mydebian   "sleep a very long t…"   2 minutes ago   Exited (3) About an hour ago             web-1
-        abababababab   mydebian   "sleep a very long t…"   2 minutes ago   Created                                  new
+        CONTAINER ID   IMAGE      COMMAND                  CREATED         STATUS                         PORTS                                 NAMES
+        abababababab   mydebian   "sleep a very long t…"   2 minutes ago   Up 5 seconds                   0.0.0.0:80->80/tcp, [::]:80->80/tcp   eg
+        abababababab   mydebian   "sleep a very long t…"   2 minutes ago   Exited (3) About an hour ago                                         web-1
+        abababababab   mydebian   "sleep a very long t…"   2 minutes ago   Created                                                              new
         "#);
     }
 
@@ -286,6 +314,10 @@ mod tests {
         assert_eq!(
             ps("--format|{{.Names}} {{.State}} {{.Label \"role\"}}"),
             "eg running web\nweb-1 exited web\nnew created web\n"
+        );
+        assert_eq!(
+            ps("--format|{{.Networks}} {{.Ports}}|-l"),
+            "front 0.0.0.0:80->80/tcp, [::]:80->80/tcp\nfront \nfront \n"
         );
         assert_eq!(ps("-q"), "abababababab\n".repeat(3));
         assert_eq!(ps("-q|--no-trunc").lines().next().unwrap().len(), 64);

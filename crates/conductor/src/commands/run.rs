@@ -8,7 +8,7 @@ use engine::{AttachOptions, AttachOutcome, Container, CreateRequest, Engine, Run
 
 use super::container_args::{ContainerArgs, Here, ImageWords, Outside};
 use super::create::write_cidfile;
-use super::{Group, Verb};
+use super::{Group, Verb, network_args};
 use crate::context::Context;
 use crate::error::{ENGINE_FAILED, Failure, Outcome};
 use crate::personality::Face;
@@ -67,6 +67,7 @@ fn run(args: RunArgs, context: &Context) -> Outcome {
     let (cidfile, wait) = (args.container.cidfile.clone(), args.wait);
     let (request, mode) = args.into_request(context.face, &Here)?;
     let engine = context.starting_engine()?;
+    network_args::warning(&request).into_iter().for_each(ui::warn);
     check_terminal(&request, &mode)?;
     let outcome = match cidfile {
         None => engine.run(request, mode).map_err(Failure::starting)?,
@@ -309,7 +310,7 @@ mod tests {
             ("--nmae x y", "error: unknown flag: --nmae\n  hint: did you mean --name? See 'conductor run --help'"),
             ("-m 64q x", "error: invalid value for --memory\n  because: invalid size \"64q\""),
             ("--cpus many x", "error: invalid value for --cpus\n  because:"),
-            ("--network bridge9 x", "error: invalid value for --network\n  because: unknown network \"bridge9\""),
+            ("--network container: x", "error: invalid value for --network\n  because: unknown network"),
             ("--name a/b x", "error: invalid container name \"a/b\""),
             ("--name .. x", "error: invalid container name \"..\""),
             ("--env-file gone x", "error: cannot read --env-file gone"),

@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use super::grammar::Intent;
 use super::rootfs::RootfsLink;
 use super::{help, images};
-use crate::commands::prune;
 use crate::commands::run::exit_code;
+use crate::commands::{addnetwork, prune};
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
 use crate::ui;
@@ -28,20 +28,13 @@ pub(super) fn act(intent: Intent, context: &Context) -> Outcome {
         Intent::List => list(context),
         Intent::Stop { name } => stop(context, &name),
         Intent::Exec { name, command } => exec(context, &name, command),
-        Intent::AddNetwork { .. } => Err(not_yet("addnetwork")),
-        Intent::Peer { .. } => Err(not_yet("peer")),
+        Intent::AddNetwork { name, internet, expose } => addnetwork::add_network(context, &name, internet, &expose),
+        Intent::Peer { first, second } => addnetwork::make_peers(context, &first, &second),
         Intent::Build { image, file } => images::create(context, image, file),
         Intent::Images => images::list(context),
         Intent::RemoveImage { image } => images::remove(context, &image),
         Intent::RemoveCache => prune::remove_cache(context),
     }
-}
-
-fn not_yet(verb: &str) -> Failure {
-    Failure::message(format!(
-        "this version of Conductor has no {verb} yet: networks between containers come with a later one"
-    ))
-    .hint("until then a container is without a network here, or on the host's: conductor run --network host IMAGE")
 }
 
 fn run(context: &Context, image: String, name: &str, command: Vec<String>) -> Outcome {
@@ -224,6 +217,7 @@ mod tests {
             args: vec!["bash".into()],
             created: "2026-01-02T03:04:05Z".parse().unwrap(),
             labels: [].into(),
+            ports: Vec::new(),
             state: State { status, ..State::default() },
         }
     }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use crate::commands::addnetwork;
 use crate::error::Failure;
 
 /// What is asked for.
@@ -92,19 +93,12 @@ fn add_network(name: &str, options: &[&str]) -> Result<Intent, Failure> {
             "-e" | "--expose" => {
                 let pair =
                     options.next().ok_or_else(|| Failure::message(format!("{option} requires HOST:CONTAINER")))?;
-                expose.push(ports(pair)?);
+                expose.push(addnetwork::ports(pair)?);
             }
             _ => return Err(wrong("addnetwork")),
         }
     }
     Ok(Intent::AddNetwork { name: owned(name), internet, expose })
-}
-
-/// Reads `HOST:CONTAINER` or `HOST-CONTAINER`: the documents use both.
-fn ports(pair: &str) -> Result<(u16, u16), Failure> {
-    let port = |word: &str| word.parse::<u16>().ok().filter(|port| *port > 0);
-    let ports = pair.split_once([':', '-']).and_then(|(host, container)| Some((port(host)?, port(container)?)));
-    ports.ok_or_else(|| Failure::message(format!("invalid ports {pair:?}: use HOST:CONTAINER, as in 3000:8080")))
 }
 
 fn wrong(verb: &str) -> Failure {

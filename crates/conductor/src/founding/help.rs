@@ -63,9 +63,17 @@ const TOPICS: &[Topic] = &[
         verb: "addnetwork",
         usage: "addnetwork NAME [-i|--internet] [-e|--expose HOST:CONTAINER]",
         about: "Connect a container with the host, the internet, and by a port",
-        more: "",
+        more: "The container and the host reach each other. With -i the container reaches the outside too, through the link\n\
+               that DEFAULT_IFC names (the environment variable, or a line of ./config.sh), or else by the host's routes.\n\
+               With -e a port of the host leads to one of the container; HOST-CONTAINER means the same. -e can be repeated,\n\
+               and a later addnetwork adds to an earlier one.",
     },
-    Topic { verb: "peer", usage: "peer NAME NAME", about: "Connect two containers with each other", more: "" },
+    Topic {
+        verb: "peer",
+        usage: "peer NAME NAME",
+        about: "Connect two containers with each other",
+        more: "They reach each other, and know each other by name.",
+    },
     Topic { verb: "help", usage: "help [COMMAND]", about: "Print this help, or that of a command", more: "" },
 ];
 

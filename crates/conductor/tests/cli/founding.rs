@@ -6,7 +6,7 @@ use std::process::Command;
 use testkit::{Sandbox, Terminal};
 
 /// Opens a shell in which `sudo ./conductor.sh` means this program with this sandbox's directories.
-fn shell(sandbox: &mut Sandbox) -> Terminal {
+pub(crate) fn shell(sandbox: &mut Sandbox) -> Terminal {
     sandbox.cover_defaults();
     let link = sandbox.link("conductor.sh");
     std::os::unix::fs::symlink(std::fs::read_link(&link).unwrap(), sandbox.work().join("conductor.sh")).unwrap();
@@ -23,7 +23,7 @@ fn shell(sandbox: &mut Sandbox) -> Terminal {
 }
 
 /// Types a line at the host's prompt and returns what it prints.
-fn host(terminal: &mut Terminal, line: &str) -> String {
+pub(crate) fn host(terminal: &mut Terminal, line: &str) -> String {
     terminal.enters(line).sees("\n");
     let text = terminal.sees("host> ");
     text.trim_end_matches("host> ").replace('\r', "").trim_end().to_owned()

@@ -73,6 +73,8 @@ fn two_see_and_type_the_same_and_either_leaves() {
     assert_eq!(first.ends(), 0);
     let attach = sandbox.conductor(["attach", "eg"]).into_command();
     let (mut left, mut right) = (Terminal::start(&attach), Terminal::start(&attach));
+    // Who attaches later does not see what was written before.
+    right.enters("echo rea''dy").sees("ready");
     left.enters("echo fr''om left").sees("from left");
     right.sees("from left");
     right.enters("echo fr''om right").sees("from right");

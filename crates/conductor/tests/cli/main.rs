@@ -13,6 +13,12 @@ mod full_screen;
 mod images;
 mod limits;
 mod logs;
+mod net_beside;
+mod net_founding;
+mod net_isolation;
+mod net_names;
+mod net_ports;
+mod network;
 mod oci_runtime;
 mod pipes;
 mod policies;
@@ -42,6 +48,10 @@ fn busybox() -> Sandbox {
 
 /// Runs a shell script in a new container that is removed afterwards, and returns what it prints.
 fn in_container(sandbox: &Sandbox, options: &[&str], script: &str) -> String {
-    let run = sandbox.conductor(["run", "--rm", "--network", "none"]).args(options);
-    run.args([IMAGE, "sh", "-c", script]).ok()
+    on_a_network(sandbox, &[&["--network", "none"], options].concat(), script)
+}
+
+/// The same with a network: the default one, unless the options name another.
+fn on_a_network(sandbox: &Sandbox, options: &[&str], script: &str) -> String {
+    sandbox.conductor(["run", "--rm"]).args(options).args([IMAGE, "sh", "-c", script]).ok()
 }

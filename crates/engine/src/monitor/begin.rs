@@ -24,6 +24,7 @@ use crate::error::{Chain, Doing};
 use crate::health::Health;
 use crate::layout::SOCKET;
 use crate::ledger::Claim;
+use crate::network::Resolver;
 use crate::records::{self, Run};
 use crate::start::Prepared;
 use crate::stop::GRACE;
@@ -115,9 +116,17 @@ pub(super) fn begin(
         preserve_fds: 0,
         recorder: engine.recorder(),
     };
-    let created = runtime::create(&prepared.plan, &options).map_err(theirs)?;
+    let creating = runtime::begin(&prepared.plan, &options).map_err(theirs)?;
+    // While the first process mounts.
+    let networks = bring_up(beginning, creating.pid()).map_err(ours);
+    let created = creating.finish().map_err(theirs)?;
+    let networks = networks?;
     let started_at = Timestamp::now();
-    let state = Run { restarts: beginning.restart.restarts, ..Run::of(container, created.pid(), started_at) };
+    let state = Run {
+        restarts: beginning.restart.restarts,
+        ports: prepared.ports(),
+        ..Run::of(container, created.pid(), started_at)
+    };
     if container.health.is_some() {
         records::write(&layout.health(&container.id), &Health::default(), Durability::Cached).map_err(ours)?;
     }
@@ -128,9 +137,18 @@ pub(super) fn begin(
         tell_started(command, &process, &warnings.join("\n")).map_err(ours)?;
     }
     link_root(engine, container, process.pid);
-    let order = order(beginning, started_at, &process, streams, (command, &listener, claim));
+    let order = order(beginning, started_at, &process, (streams, networks), (command, &listener, claim));
     // The program runs, so there is nobody to be told of a failure; without a monitor the next command settles the run.
     become_monitor(&order).map_err(ours)
+}
+
+/// Makes the container's endpoints, now that its namespace is there.
+fn bring_up(beginning: &Beginning<'_>, pid: u32) -> Result<Option<Resolver>, Error> {
+    let Beginning { engine, container, prepared, .. } = beginning;
+    let Some(acquired) = &prepared.network else { return Ok(None) };
+    let resolver = engine.bring_up(&acquired.run, pid)?;
+    engine.join_peers(container, &mut acquired.run.clone(), pid)?;
+    Ok(resolver)
 }
 
 fn listen(run: &Path) -> sys::Result<OwnedFd> {
@@ -185,7 +203,7 @@ fn order(
     beginning: &Beginning<'_>,
     started_at: Timestamp,
     process: &Process,
-    streams: Streams,
+    (streams, networks): (Streams, Option<Resolver>),
     (command, listener, claim): (Option<&OwnedFd>, &OwnedFd, &Claim),
 ) -> Order {
     let Beginning { engine, container, prepared, .. } = beginning;
@@ -222,6 +240,8 @@ fn order(
             stderr,
             terminal: process.terminal.as_ref().map(|terminal| number(terminal.as_fd())),
             view: Some(number(prepared.view.as_fd())),
+            resolver: networks.map(|(datagrams, listener)| (leak(datagrams), leak(listener))),
+            kept: prepared.network.iter().flat_map(|acquired| &acquired.sockets).map(|fd| number(fd.as_fd())).collect(),
         },
     }
 }

@@ -189,6 +189,9 @@ impl Monitor {
                     input.resize(rows, columns);
                 }
             }
+            Some(ToMonitor::Keep) => self.keep(token, descriptors),
+            Some(ToMonitor::Free(address)) => self.free(token, address),
+            Some(ToMonitor::Answer) => self.take_resolver(token, descriptors),
             // A newer client may know more than we do.
             Some(ToMonitor::EndOfStdin) | None => {}
         }
@@ -206,6 +209,15 @@ impl Monitor {
         if sys::socket::send(&client.socket, &frame, process).is_err() {
             self.dismiss(token);
         }
+    }
+
+    /// Tells a client that what it has asked for is done.
+    pub(super) fn say_done(&mut self, token: u64) {
+        let Some(client) = self.clients.iter().find(|client| client.token == token) else { return };
+        let mut frame = Vec::new();
+        ToClient::Done.encode(&mut frame);
+        // One that cannot be told finds out by asking again.
+        client.send(&frame);
     }
 
     /// Lets a client go that has gone.

@@ -25,11 +25,19 @@ impl Monitor {
         self.end_probe();
         self.drain();
         let (oom_killed, cleared) = self.clear_cgroup();
+        // Closed when everybody has been told.
+        let closing = self.leave_networks();
+        let cleared = closing.is_some() && cleared;
         let exit = self.exit(code(status), oom_killed);
         match self.next_start(&exit).filter(|_| cleared) {
             None => self.close(&exit, cleared),
-            Some(next) => self.pause_and_restart(exit, next),
-        }
+            Some(next) => {
+                drop(closing);
+                return self.pause_and_restart(exit, next);
+            }
+        }?;
+        drop(closing);
+        Ok(())
     }
 
     /// Ends the run for good.

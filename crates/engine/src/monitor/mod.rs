@@ -11,6 +11,7 @@ pub(crate) mod begin;
 mod clients;
 mod finish;
 mod health;
+mod network;
 pub(crate) mod order;
 pub mod probe;
 mod streams;
@@ -20,6 +21,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use net::names::server::Server;
 use store::snapshot::Holder;
 use sys::event::{EventFlags, Poller};
 use sys::process::ExitStatus;
@@ -44,6 +46,9 @@ const PROBE: u64 = 5;
 const TAPS: [u64; 2] = [6, 7];
 /// Clients, and their pipes.
 const FIRST_CLIENT: u64 = 8;
+
+/// The numbers of the resolver, far beyond those of clients.
+const RESOLVER: u64 = 1 << 40;
 
 /// How long nothing must happen until the monitor makes itself small, and the container's mount of the image is offered to
 /// others: those that only come and go are spared the work.
@@ -84,6 +89,10 @@ struct Monitor {
     next_token: u64,
     log: LogWriter,
     health: Option<HealthWatch>,
+    /// Answers the container's questions about names.
+    names: Option<Server>,
+    /// Sockets that take the ports which the container publishes.
+    kept: Vec<OwnedFd>,
     /// Room for what is read and what is heard, while there is much of it.
     buffer: Vec<u8>,
 }
@@ -94,8 +103,12 @@ impl Monitor {
         poller.add(&fds.process, PROCESS, EventFlags::IN)?;
         poller.add(&fds.listener, LISTENER, EventFlags::IN)?;
         let (outputs, input) = streams::open(&poller, fds.stdin, fds.stdout, fds.stderr, fds.terminal)?;
+        let layout = Layout::new(order.root.clone(), order.state.clone());
+        let names = fds.resolver.and_then(|sockets| network::answer(&layout, &order.id, &poller, sockets));
         let mut monitor = Self {
-            layout: Layout::new(order.root.clone(), order.state.clone()),
+            layout,
+            names,
+            kept: fds.kept,
             log: LogWriter::new(order.log.clone()),
             health: order.health.clone().map(HealthWatch::new),
             poller,
@@ -124,7 +137,8 @@ impl Monitor {
         let (mut holder, mut settled) = (None, false);
         let status = loop {
             let is_large = !settled || self.is_large();
-            let patience = [is_large.then_some(SETTLED), self.health_patience()];
+            let names = self.names.as_ref().and_then(Server::patience);
+            let patience = [is_large.then_some(SETTLED), self.health_patience(), names];
             let ready = self.poller.wait(patience.into_iter().flatten().min())?;
             if ready.is_empty() && is_large {
                 holder = if settled { holder } else { self.offer_view() };
@@ -140,11 +154,13 @@ impl Monitor {
                     STDIN => self.feed(),
                     LISTENER => self.welcome(),
                     PROBE => self.take_probe(),
+                    token if token >= RESOLVER => self.answer_names(token),
                     token if TAPS.contains(&token) => self.resume_tap(token),
                     token => self.serve(token, event.flags),
                 }
             }
             self.tend_health();
+            self.tend_names();
             if ended && let Some(status) = sys::process::peek(&self.process)? {
                 break status;
             }
@@ -166,6 +182,9 @@ impl Monitor {
     fn shrink(&mut self) {
         self.shrink_buffers();
         self.log.rest();
+        if let Some(names) = &mut self.names {
+            names.rest();
+        }
         sys::memory::release_heap();
         // A monitor that stays large does its work all the same.
         let _ = sys::memory::release_text();

@@ -78,6 +78,16 @@ pub(crate) struct Descriptors<Fd> {
     pub(crate) terminal: Option<Fd>,
     /// The image's mount.
     pub(crate) view: Option<Fd>,
+    /// The resolver's sockets, UDP and TCP.
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub(crate) resolver: Option<(Fd, Fd)>,
+    /// Sockets that take published ports.
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) kept: Vec<Fd>,
+}
+
+fn none<T>() -> Option<T> {
+    None
 }
 
 impl<Fd> Descriptors<Fd> {
@@ -93,6 +103,11 @@ impl<Fd> Descriptors<Fd> {
             stderr: self.stderr.map(&mut change).transpose()?,
             terminal: self.terminal.map(&mut change).transpose()?,
             view: self.view.map(&mut change).transpose()?,
+            resolver: match self.resolver {
+                Some((datagrams, listener)) => Some((change(datagrams)?, change(listener)?)),
+                None => None,
+            },
+            kept: self.kept.into_iter().map(&mut change).collect::<Result<_, _>>()?,
         })
     }
 }

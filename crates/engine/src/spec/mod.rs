@@ -166,7 +166,7 @@ fn plan_namespaces(network: &NetworkMode, other: Option<&Path>) -> Result<Vec<Li
     let new = [Mount, Pid, Uts, Ipc, Cgroup].into_iter().map(|kind| LinuxNamespaceBuilder::default().typ(kind));
     let shared = match (network, other) {
         (NetworkMode::Host, _) => None,
-        (NetworkMode::Container(_), Some(path)) => Some(LinuxNamespaceBuilder::default().typ(Network).path(path)),
+        (_, Some(path)) => Some(LinuxNamespaceBuilder::default().typ(Network).path(path)),
         _ => Some(LinuxNamespaceBuilder::default().typ(Network)),
     };
     new.chain(shared).map(|namespace| namespace.build().map_err(incomplete)).collect()

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use oci::runtime::{Capability, LinuxSeccomp};
 
 use super::{Host, SpecError};
-use crate::{CreateRequest, NetworkMode, Seccomp};
+use crate::{CreateRequest, Seccomp};
 
 /// The eight capabilities of a container: those that installing and running ordinary services takes, and none that
 /// reaches devices, the network's raw sockets or files of the host.
@@ -98,14 +98,12 @@ pub(super) fn plan_sysctls(request: &CreateRequest) -> Result<HashMap<String, St
         "kernel.shm_rmid_forced",
     ];
     let own = |name: &str| {
-        IPC.contains(&name)
-            || name.starts_with("fs.mqueue.")
-            || (name.starts_with("net.") && request.network == NetworkMode::None)
+        IPC.contains(&name) || name.starts_with("fs.mqueue.") || (name.starts_with("net.") && request.network.is_own())
     };
     match request.sysctls.keys().find(|name| !own(name)) {
         Some(name) => Err(SpecError::Sysctl(name.clone())),
         None => {
-            let defaults = NETWORK_DEFAULTS.iter().filter(|_| request.network == NetworkMode::None);
+            let defaults = NETWORK_DEFAULTS.iter().filter(|_| request.network.is_own());
             let defaults = defaults.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
             Ok(defaults.chain(request.sysctls.clone()).collect())
         }
@@ -115,6 +113,7 @@ pub(super) fn plan_sysctls(request: &CreateRequest) -> Result<HashMap<String, St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::NetworkMode;
 
     fn host() -> Host {
         let capabilities = DEFAULT.into_iter().chain([Capability::NetAdmin, Capability::SysAdmin]).collect();

@@ -7,10 +7,11 @@ use sys::netlink::Protocol;
 use sys::{Errno, Error};
 use trace::{Explain, Recorder};
 
-use super::message::{self, ELEMENTS, FIXED_LENGTH, TABLE_USERDATA, element};
+use super::message::{self, ELEMENTS, TABLE_USERDATA, element};
 use super::set::{Element, Field, Part, Set, Shape};
 use super::step::FirewallStep;
-use super::table::LAYOUT;
+use super::table::{CHAINS, LAYOUT};
+use super::wire::FIXED_LENGTH;
 use crate::netlink::{Answer, Refused, Request, Socket, attributes};
 
 /// Why the firewall could not be changed or read.
@@ -54,14 +55,17 @@ pub enum State {
 }
 
 /// The firewall of a network namespace.
+///
+/// After something was removed, closing it (and so the end of the process) takes some milliseconds: the kernel first waits
+/// until no packet can be on its way past what is gone. Whoever has more to do does it before.
 #[derive(Debug)]
 pub struct Firewall<'a> {
-    socket: Socket,
-    recorder: &'a Recorder,
+    pub(super) socket: Socket,
+    pub(super) recorder: &'a Recorder,
 }
 
 /// How often a transaction is tried again that met another.
-const TRIES: usize = 8;
+pub(super) const TRIES: usize = 8;
 /// Room for the refusals of a transaction of many messages.
 const ANSWERS: usize = 1 << 20;
 
@@ -175,6 +179,37 @@ impl<'a> Firewall<'a> {
         Err(FirewallError::Step { what: what.to_owned(), source })
     }
 
+    /// Tells whether an element is in our table, with its value: a question that costs the same however many there are.
+    pub fn holds(&mut self, element: &Element) -> Result<bool, FirewallError> {
+        let read = |answer: &Answer<'_>| {
+            let mut lists = answer.attributes(FIXED_LENGTH).filter(|(kind, _)| *kind == ELEMENTS);
+            attributes(lists.next()?.1).next().map(|(_, item)| Raw::read(item))
+        };
+        let mut found = Vec::new();
+        for question in message::get_element(element) {
+            // No element, no set or no table: it is the same answer.
+            match self.socket.get(&question, read).map_err(FirewallError::Read)? {
+                Some(raw) => found.push(raw),
+                None => return Ok(false),
+            }
+        }
+        Ok(into_elements(element.set, &element.set.shape(), found) == [element.clone()])
+    }
+
+    /// Tells whether the chains of our table have their rules, as far as their number goes: `nft flush table` takes the rules
+    /// and leaves the elements.
+    pub fn has_rules(&mut self) -> Result<bool, FirewallError> {
+        for chain in CHAINS {
+            match self.socket.dump(&message::get_rules(chain), |_| Some(())) {
+                Ok(rules) if rules.len() == chain.rules.len() => {}
+                Ok(_) => return Ok(false),
+                Err(error) if error.errno() == Errno::NOENT => return Ok(false),
+                Err(error) => return Err(FirewallError::Read(error)),
+            }
+        }
+        Ok(true)
+    }
+
     fn transaction(&mut self, requests: &[Request]) -> Result<(), Vec<Refused>> {
         let mut tries = 0;
         loop {
@@ -193,7 +228,7 @@ impl<'a> Firewall<'a> {
     }
 
     /// Reads the elements, and the number of the ruleset in which they are.
-    fn read(&mut self) -> Result<(Option<u32>, Vec<Element>), FirewallError> {
+    pub(super) fn read(&mut self) -> Result<(Option<u32>, Vec<Element>), FirewallError> {
         for _ in 0..TRIES {
             let before = self.generation().map_err(FirewallError::Read)?;
             let read: sys::Result<Vec<_>> = Set::ALL.into_iter().map(|set| self.elements_of(set)).collect();
@@ -220,7 +255,7 @@ impl<'a> Firewall<'a> {
     }
 
     /// Returns the number of the ruleset, which every change by anybody raises.
-    fn generation(&mut self) -> sys::Result<Option<u32>> {
+    pub(super) fn generation(&mut self) -> sys::Result<Option<u32>> {
         const NUMBER: u16 = 1;
         let read = |answer: &Answer<'_>| {
             let number = answer.attributes(FIXED_LENGTH).find(|(kind, _)| *kind == NUMBER)?.1;
@@ -231,7 +266,7 @@ impl<'a> Firewall<'a> {
 }
 
 /// The kernel's answer to a transaction that was planned for another ruleset (`ERESTART`).
-fn changed_meanwhile() -> Errno {
+pub(super) fn changed_meanwhile() -> Errno {
     Errno::from_raw_os_error(85)
 }
 
@@ -240,7 +275,7 @@ fn met_another(refused: &Refused) -> bool {
 }
 
 /// Returns the first refusal; the others mostly follow from it.
-fn first(refused: Vec<Refused>) -> Error {
+pub(super) fn first(refused: Vec<Refused>) -> Error {
     let first = refused.into_iter().next();
     first.map_or_else(|| Error::new("NFNL_MSG_BATCH()", Errno::IO), |refused| refused.source)
 }

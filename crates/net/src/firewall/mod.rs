@@ -35,28 +35,33 @@
 //! which may be translated and routed like any other. The answer comes to the gateway's address; once the kernel has
 //! translated its source back to `127.0.0.1:8080`, which happens behind the routing decision, `loopback_in` writes the
 //! client's `127.0.0.1` back in. Nobody on the wire can forge such an answer: a packet with a loopback source that comes
-//! from a link other than `lo` is dropped before it gets there. `::1` goes the same way.
+//! from a link other than `lo` is dropped before it gets there. Nor can a neighbour reach a port of loopback by sending to
+//! the loopback address: `prerouting` drops that before it translates. `::1` goes the same way.
 //!
 //! # Who may talk to whom
 //!
 //! `forward` lets pass, in this order: what belongs to a connection that stands; what is joined; peers. Then it drops what
 //! comes from a closed link; lets pass what was translated to one of our links, which is what ports are published for; and
 //! drops all else that would go to one of our links. What remains goes outside, or is not ours, and other tables decide:
-//! a table can only forbid what others allow. Connections that stand end with their
-//! endpoints, not with an element, unless they are forgotten ([`forget`]).
+//! a table can only forbid what others allow. So those that forbid by habit are told to let our links pass
+//! ([`Firewall::admit`]). Connections that stand end with their endpoints, not with an element, unless they are forgotten
+//! ([`forget`]).
 //!
 //! # Being one of several
 //!
 //! Any other tool may flush the whole ruleset, and then our table is gone: [`Firewall::state`] tells, and a
 //! [`FirewallStep::Rebuild`] with the elements that are known from records makes all of it anew in one transaction.
+//! [`Firewall::withdraw`] takes back all that there is of us.
 
 mod apply;
 mod flows;
+mod foreign;
 mod message;
 mod rules;
 mod set;
 mod step;
-mod table;
+pub(crate) mod table;
+pub(crate) mod wire;
 
 pub use apply::{Firewall, FirewallError, State};
 pub use flows::{Flow, forget};

@@ -4,11 +4,12 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::set::{Element, Part, Set, Transport};
 
 /// What a network may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkRules {
     /// The host's end of it: a bridge, or a link that stands alone.
     pub link: String,
@@ -46,10 +47,20 @@ impl NetworkRules {
         }
         elements
     }
+
+    /// Returns the elements of a network whose way out is one link of the host alone. Otherwise it is as an open one, but
+    /// reaches no other network, not even by the ports that are published there.
+    pub fn elements_by(&self, way: &str) -> Vec<Element> {
+        let link = |name: &str| Part::Interface(name.to_owned());
+        let mut elements = Self { open: true, ..self.clone() }.elements();
+        elements.push(Element::of_set(Set::Closed, [link(&self.link)]));
+        elements.push(Element::of_set(Set::Joined, [link(&self.link), link(way)]));
+        elements
+    }
 }
 
 /// A published port: who comes to the host's port is sent on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publication {
     /// The host's address, or the unspecified one for all addresses of its family.
     pub address: IpAddr,
@@ -60,6 +71,7 @@ pub struct Publication {
     /// Where it is sent, an address of the same family.
     pub to: SocketAddr,
     /// The host's address on the network, as which clients on the host's loopback appear. Without one they find nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<IpAddr>,
 }
 
@@ -97,7 +109,7 @@ impl fmt::Display for Publication {
 }
 
 /// Two addresses that may talk to each other, whichever networks they are on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peers(pub IpAddr, pub IpAddr);
 
 impl Peers {
@@ -179,6 +191,24 @@ mod tests {
         closed: "cnd0"
         hairpin4: 10.89.0.0/24 . "cnd0"
         hairpin6: fd00::/64 . "cnd0"
+        "#);
+    }
+
+    #[test]
+    fn a_network_goes_out_by_one_link_alone() {
+        let rules = NetworkRules {
+            link: "cnd0".into(),
+            subnets: vec!["10.89.0.1/24".parse().unwrap()],
+            together: false,
+            open: true,
+            masquerade: true,
+        };
+        insta::assert_snapshot!(told(&rules.elements_by("wg0")), @r#"
+        inside: "cnd0"
+        hairpin4: 10.89.0.0/24 . "cnd0"
+        masquerade4: 10.89.0.0/24
+        closed: "cnd0"
+        joined: "cnd0" . "wg0"
         "#);
     }
 }

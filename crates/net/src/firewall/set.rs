@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 /// What one part of a key or of a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +148,8 @@ impl fmt::Display for Set {
 }
 
 /// A protocol that has ports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "their names are all there is to say")]
 pub enum Transport {
     Tcp,
@@ -156,7 +158,8 @@ pub enum Transport {
 }
 
 impl Transport {
-    const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
 
     /// Returns the protocol that has this number in an IP header.
     pub(crate) fn by_number(number: u8) -> Option<Self> {

@@ -7,7 +7,7 @@ use super::set::Set;
 /// The name of the table, of the family `inet`.
 pub(crate) const TABLE: &str = "conductor";
 /// Stands in the table's comment. It changes with anything below, so that a table of another version is known.
-pub(crate) const LAYOUT: &str = "layout 1";
+pub(crate) const LAYOUT: &str = "layout 2";
 
 /// A place in the way of packets where a chain is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) enum Hook {
 }
 
 impl Hook {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Prerouting => "prerouting",
             Self::Input => "input",
@@ -60,7 +60,7 @@ pub(crate) enum Load {
 }
 
 impl Load {
-    fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Source(Family::V4) => "ip saddr",
             Self::Source(Family::V6) => "ip6 saddr",
@@ -115,8 +115,19 @@ const BY_ADDRESS4: &[Load] = &[Destination(V4), Protocol, Port];
 const BY_ADDRESS6: &[Load] = &[Destination(V6), Protocol, Port];
 const BY_PORT: &[Load] = &[Protocol, Port];
 
-/// The way in, the same for what comes from outside, from containers, and from the host itself.
-const TRANSLATE: &[&[Term]] = &[
+/// The way in for what comes from outside and from containers. What is sent to a loopback address over a wire would be
+/// dropped by the kernel; to translate it first would open the host's loopback ports to every neighbour.
+const PREROUTING: &[&[Term]] = &[
+    &[Term::NotInByLoopback, Term::Is(V4), Term::IsLoopbackNet(Destination(V4)), Term::Drop],
+    &[Term::NotInByLoopback, Term::Is(V6), Term::IsLoopback(Destination(V6)), Term::Drop],
+    TRANSLATE[0],
+    TRANSLATE[1],
+    TRANSLATE[2],
+    TRANSLATE[3],
+];
+
+/// The way in, the same for what comes from elsewhere and for what the host itself sends.
+const TRANSLATE: [&[Term]; 4] = [
     &[Term::Is(V4), Term::Translate(V4, Set::Published4, BY_ADDRESS4)],
     &[Term::Is(V6), Term::Translate(V6, Set::Published6, BY_ADDRESS6)],
     &[Term::Is(V4), Term::ToHost, Term::Translate(V4, Set::Ports4, BY_PORT)],
@@ -171,8 +182,8 @@ const LOOPBACK_IN: &[&[Term]] = &[
 /// All chains. The priorities are those that nft calls dstnat, srcnat, filter and raw; `loopback_in` comes just after
 /// the kernel has translated a reply back, which is done at 100.
 pub(crate) const CHAINS: &[Chain] = &[
-    Chain { name: "prerouting", kind: "nat", hook: Hook::Prerouting, priority: -100, rules: TRANSLATE },
-    Chain { name: "output", kind: "nat", hook: Hook::Output, priority: -100, rules: TRANSLATE },
+    Chain { name: "prerouting", kind: "nat", hook: Hook::Prerouting, priority: -100, rules: PREROUTING },
+    Chain { name: "output", kind: "nat", hook: Hook::Output, priority: -100, rules: &TRANSLATE },
     Chain { name: "forward", kind: "filter", hook: Hook::Forward, priority: 0, rules: FORWARD },
     Chain { name: "postrouting", kind: "nat", hook: Hook::Postrouting, priority: 100, rules: POSTROUTING },
     Chain { name: "loopback_out", kind: "filter", hook: Hook::Output, priority: -300, rules: LOOPBACK_OUT },
@@ -249,7 +260,7 @@ mod tests {
     fn the_table_in_the_language_of_nft() {
         insta::assert_snapshot!(declaration(), @r#"
         table inet conductor {
-          comment "layout 1"
+          comment "layout 2"
           set inside { type ifname; }
           set closed { type ifname; }
           set joined { type ifname . ifname; }
@@ -268,6 +279,8 @@ mod tests {
           map loopback_ports4 { type inet_proto . inet_service : ipv4_addr; }
           chain prerouting {
             type nat hook prerouting priority -100; policy accept;
+            iifname != "lo" meta nfproto ipv4 ip daddr 127.0.0.0/8 drop
+            iifname != "lo" meta nfproto ipv6 ip6 daddr ::1 drop
             meta nfproto ipv4 dnat ip to ip daddr . meta l4proto . th dport map @published4
             meta nfproto ipv6 dnat ip6 to ip6 daddr . meta l4proto . th dport map @published6
             meta nfproto ipv4 fib daddr type local dnat ip to meta l4proto . th dport map @ports4

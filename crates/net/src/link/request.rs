@@ -14,6 +14,7 @@ use crate::netlink::{Request, Writer};
 pub(crate) const NEW_LINK: u16 = 16;
 pub(crate) const DELETE_LINK: u16 = 17;
 pub(crate) const GET_LINK: u16 = 18;
+const NEW_LINK_PROPERTY: u16 = 108;
 const NEW_ADDRESS: u16 = 20;
 const DELETE_ADDRESS: u16 = 21;
 const NEW_ROUTE: u16 = 24;
@@ -30,6 +31,8 @@ pub(crate) mod link {
     pub(crate) const MASTER: u16 = 10;
     pub(crate) const INFO: u16 = 18;
     pub(crate) const NAMESPACE_FD: u16 = 28;
+    pub(crate) const PROPERTIES: u16 = 52;
+    pub(crate) const FURTHER_NAME: u16 = 53;
     pub(crate) const INFO_KIND: u16 = 1;
     pub(crate) const INFO_DATA: u16 = 2;
     pub(crate) const INFO_PORT_KIND: u16 = 4;
@@ -100,7 +103,7 @@ impl LinkChange {
             Self::Make(link) => Some(&link.name),
             Self::Remove(link) | Self::Up(link) | Self::Down(link) | Self::SetMaster(link, _) => Some(link),
             Self::SetMtu(link, _) | Self::SetMac(link, _) | Self::SetHairpin(link, _) => Some(link),
-            Self::NoLinkLocal(link) => Some(link),
+            Self::NoLinkLocal(link) | Self::AddAltName(link, _) => Some(link),
             Self::AddAddress(link, _) | Self::RemoveAddress(link, _) => Some(link),
             Self::AddRoute(_) | Self::RemoveRoute(_) => None,
         }
@@ -140,6 +143,13 @@ impl LinkChange {
             Self::SetMac(link, mac) => named(NEW_LINK, link, format!(", address {mac}"), 0, 0, |body| {
                 body.attribute(link::MAC, &mac.0);
             }),
+            Self::AddAltName(link, name) => {
+                named(NEW_LINK_PROPERTY, link, format!(", altname {name:?}"), 0, 0, |body| {
+                    body.nest(link::PROPERTIES, |properties| {
+                        properties.text(link::FURTHER_NAME, name);
+                    });
+                })
+            }
             Self::AddAddress(link, address) => self::address(NEW_ADDRESS, "RTM_NEWADDR", link, address, known),
             Self::RemoveAddress(link, address) => self::address(DELETE_ADDRESS, "RTM_DELADDR", link, address, known),
             Self::AddRoute(route) => self::route(NEW_ROUTE, "RTM_NEWROUTE", route, known),
@@ -168,7 +178,11 @@ pub(crate) fn get_link(name: &str) -> Request {
 
 /// Makes a message about a link that exists.
 fn named(kind: u16, name: &str, words: String, on: u32, mask: u32, more: impl FnOnce(&mut Writer)) -> Request {
-    let verb = if kind == DELETE_LINK { "RTM_DELLINK" } else { "RTM_SETLINK" };
+    let verb = match kind {
+        DELETE_LINK => "RTM_DELLINK",
+        NEW_LINK_PROPERTY => "RTM_NEWLINKPROP",
+        _ => "RTM_SETLINK",
+    };
     Request::new(kind, 0, format!("{verb}({name:?}{words})"), |body| {
         body.raw(&about_link(on, mask)).text(link::NAME, name);
         more(body);

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use trace::{Explain, Step, quote};
 
 use super::Mac;
@@ -49,6 +50,8 @@ pub enum LinkChange {
     SetMtu(String, u32),
     /// Sets the MAC address.
     SetMac(String, Mac),
+    /// Gives a link one more name, of at most 127 bytes, by which tools find it too. It goes with the link.
+    AddAltName(String, String),
     /// Gives a link an address that it must not have. IPv6 addresses can be used at once.
     AddAddress(String, IpNet),
     /// Takes an address away; content when it is already gone.
@@ -114,7 +117,8 @@ pub struct Far {
 }
 
 /// What links of the macvlan kind on one parent see of each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum MacvlanMode {
     /// Nothing.
     Private,
@@ -128,7 +132,8 @@ pub enum MacvlanMode {
 }
 
 /// At which layer links of the ipvlan kind are told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum IpvlanMode {
     /// They are on the parent's segment.
     #[default]
@@ -221,6 +226,7 @@ impl fmt::Display for LinkChange {
             Self::NoLinkLocal(link) => write!(f, "give the link {link} no IPv6 link-local address"),
             Self::SetMtu(link, mtu) => write!(f, "set the MTU of the link {link} to {mtu}"),
             Self::SetMac(link, mac) => write!(f, "set the MAC address of the link {link} to {mac}"),
+            Self::AddAltName(link, name) => write!(f, "give the link {link} the further name {name}"),
             Self::AddAddress(link, address) => write!(f, "give the link {link} the address {address}"),
             Self::RemoveAddress(link, address) => write!(f, "take the address {address} from the link {link}"),
             Self::AddRoute(route) => write!(f, "add the {route}"),
@@ -299,6 +305,9 @@ impl LinkChange {
             Self::NoLinkLocal(link) => format!("ip link set {} addrgenmode none", quote(link)),
             Self::SetMtu(link, mtu) => format!("ip link set {} mtu {mtu}", quote(link)),
             Self::SetMac(link, mac) => format!("ip link set {} address {mac}", quote(link)),
+            Self::AddAltName(link, name) => {
+                format!("ip link property add dev {} altname {}", quote(link), quote(name))
+            }
             Self::AddAddress(link, address) => {
                 let at_once = if address.addr().is_ipv6() { " nodad" } else { "" };
                 format!("ip address add {address} dev {}{at_once}", quote(link))

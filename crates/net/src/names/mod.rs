@@ -5,13 +5,15 @@
 //! host's resolv.conf and writes the endpoint's. [`message`] is the only place that looks into packets. [`server`] holds
 //! the sockets: it has no thread, never waits, and is told when one of its descriptors is ready.
 //!
-//! Who brings an endpoint up opens [`server::Sockets`] in its network, writes its setup, and hands both to the process that
-//! stays with it; who connects or disconnects it replaces the zone and the setup, and tells nobody.
+//! Who brings an endpoint up opens [`server::Sockets`] in its network ([`redirect::listen`]), leads port 53 to them
+//! ([`redirect::lead`]), writes its setup, and hands sockets and setup to the process that stays with it; who connects or
+//! disconnects it replaces the zone and the setup, and tells nobody.
 //!
 //! Start reading at [`server::Server`].
 
 pub mod file;
 pub mod message;
+pub mod redirect;
 pub mod server;
 pub mod setup;
 pub mod upstream;

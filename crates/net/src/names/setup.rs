@@ -15,6 +15,9 @@ use super::zone::{self, Host, Zone};
 pub struct Setup {
     /// The files of the zones of its networks, in the order in which they are asked.
     pub networks: Vec<PathBuf>,
+    /// It leads outside by a link that is on no network.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outward: bool,
     /// Names for this endpoint alone (`--add-host`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<Host>,
@@ -85,7 +88,7 @@ impl Names {
         self.host.forget();
     }
 
-    /// Looks at all files and tells whether none of the networks leads outside; `None` when one of them cannot be read,
+    /// Looks at all files and tells whether nothing leads outside; `None` when one of them cannot be read,
     /// and so nobody can say whether a name is ours.
     fn refresh(&mut self) -> Option<bool> {
         let Content::Is(setup) = self.setup.look(Setup::parse) else { return None };
@@ -93,7 +96,7 @@ impl Names {
         if !is_same {
             self.zones = setup.networks.iter().map(Watched::new).collect();
         }
-        let mut is_inward = true;
+        let mut is_inward = !setup.outward;
         for zone in &mut self.zones {
             match zone.look(Zone::parse) {
                 Content::Is(zone) => is_inward &= zone.internal,

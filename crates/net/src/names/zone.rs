@@ -33,6 +33,9 @@ pub struct Zone {
     /// Who is on the network, by an identity that is theirs alone.
     #[serde(default)]
     pub endpoints: BTreeMap<String, Endpoint>,
+    /// The addresses that were given last, one for each family, so that the next endpoint gets others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<IpAddr>,
 }
 
 /// The names and addresses of one endpoint.

@@ -123,6 +123,54 @@ fn what_is_added_is_read_back_and_what_is_removed_is_gone() {
 }
 
 #[test]
+fn one_element_is_asked_for_by_itself() {
+    let _host = Space::enter_new();
+    let recorder = Recorder::silent();
+    let mut firewall = Firewall::open(None, &recorder).unwrap();
+    let all = everything();
+    assert!(!firewall.holds(&all[0]).unwrap());
+    firewall.apply(&FirewallStep::Make).unwrap();
+    for element in &all {
+        assert!(!firewall.holds(element).unwrap(), "{element}");
+    }
+    firewall.apply(&FirewallStep::add("add", all.clone())).unwrap();
+    for element in &all {
+        assert!(firewall.holds(element).unwrap(), "{element}");
+    }
+    // Another value, another length, an address within, and neighbours that are not there.
+    let publication = |to: &str| Publication {
+        address: "0.0.0.0".parse().unwrap(),
+        port: 8080,
+        transport: Transport::Tcp,
+        to: to.parse().unwrap(),
+        gateway: None,
+    };
+    let network = |link: &str, subnet: &str| NetworkRules {
+        link: link.into(),
+        subnets: vec![subnet.parse().unwrap()],
+        together: false,
+        open: true,
+        masquerade: true,
+    };
+    assert!(firewall.holds(&publication("10.89.0.2:80").elements()[0]).unwrap());
+    assert!(!firewall.holds(&publication("10.89.0.3:80").elements()[0]).unwrap());
+    assert!(!firewall.holds(&publication("10.89.0.2:81").elements()[0]).unwrap());
+    let subnets = ["10.89.0.0/25", "10.89.0.0/23", "10.89.0.0/16", "10.89.0.128/25", "10.89.0.1/32", "10.89.1.0/25"];
+    for subnet in [&subnets[..], &["fd00:89:0::/65", "fd00:89:0::/63", "10.89.3.0/24"]].concat() {
+        for element in &network("cnd0", subnet).elements()[1..] {
+            assert!(!firewall.holds(element).unwrap(), "{element}");
+        }
+    }
+    assert!(!firewall.holds(&network("cnd", "10.89.0.0/24").elements()[0]).unwrap());
+    // The whole of IPv4, and its end.
+    for subnet in ["255.255.255.0/24", "0.0.0.0/0"] {
+        let whole = network("cnd0", subnet).elements();
+        firewall.apply(&FirewallStep::Rebuild(whole.clone())).unwrap();
+        assert!(whole.iter().all(|element| firewall.holds(element).unwrap()), "{subnet}");
+    }
+}
+
+#[test]
 fn a_flushed_or_foreign_table_is_told() {
     let _host = Space::enter_new();
     let recorder = Recorder::silent();

@@ -131,6 +131,20 @@ fn links_on_another_link_are_made_inside() {
 }
 
 #[test]
+fn a_link_is_found_by_a_further_name() {
+    let _host = Space::enter_new();
+    apply(&plan_bridge(&bridge(0)), &[]);
+    let name = "the-front-network-of-a-project";
+    let add = || LinkStep::host(LinkChange::AddAltName("cnd0".into(), name.into()));
+    apply(&[add()], &[]);
+    assert!(shell(&format!("ip link show dev {name}")).contains("cnd0"));
+    assert_eq!(fails(&[add()], &[]).errno(), sys::Errno::EXIST);
+    assert_eq!(add().undo(), None);
+    apply(&[LinkStep::host(LinkChange::Remove("cnd0".into()))], &[]);
+    assert!(!shell("ip -d link").contains(name));
+}
+
+#[test]
 fn a_refusal_names_what_was_tried() {
     let _host = Space::enter_new();
     apply(&plan_bridge(&bridge(0)), &[]);

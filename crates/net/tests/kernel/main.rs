@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod firewall;
+mod foreign;
 mod links;
 mod reach;
+mod sctp;
 mod space;
 mod talk;
 mod told;

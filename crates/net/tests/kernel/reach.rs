@@ -15,15 +15,15 @@ use crate::talk::{Server, reaches};
 static SILENT: std::sync::LazyLock<Recorder> = std::sync::LazyLock::new(Recorder::silent);
 
 /// The host is 192.0.2.2; the internet is 198.51.100.9, and knows no way to the networks behind the host.
-struct World {
-    host: Space,
+pub(crate) struct World {
+    pub(crate) host: Space,
     router: Space,
-    internet: Space,
-    firewall: Firewall<'static>,
+    pub(crate) internet: Space,
+    pub(crate) firewall: Firewall<'static>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let host = Space::enter_new();
         let (router, internet) = (Space::new(), Space::new());
         join(
@@ -56,7 +56,7 @@ impl World {
         world
     }
 
-    fn add(&mut self, elements: impl IntoIterator<Item = Element>) {
+    pub(crate) fn add(&mut self, elements: impl IntoIterator<Item = Element>) {
         self.firewall.apply(&FirewallStep::add("add", elements.into_iter().collect())).unwrap();
     }
 
@@ -71,7 +71,7 @@ fn rules(net: u8, open: bool) -> NetworkRules {
     NetworkRules { link: bridge.name, subnets: bridge.addresses, together: true, open, masquerade: true }
 }
 
-fn join(one: &Space, name: &str, addresses: &[&str], other: &Space, far: &str, far_addresses: &[&str]) {
+pub(crate) fn join(one: &Space, name: &str, addresses: &[&str], other: &Space, far: &str, far_addresses: &[&str]) {
     let far_end = Far { name: far.into(), mac: None, mtu: None, into: Some(other.path()) };
     let link = NewLink { up: true, ..NewLink::new(name, LinkKind::Veth(far_end)) };
     let step = LinkStep::inside(&one.path(), LinkChange::Make(link));
@@ -95,7 +95,7 @@ fn forward() {
     }
 }
 
-fn publish(address: &str, port: u16, to: &str, net: u8) -> Vec<Element> {
+pub(crate) fn publish(address: &str, port: u16, to: &str, net: u8) -> Vec<Element> {
     let address: IpAddr = address.parse().unwrap();
     let gateway = if address.is_ipv4() { format!("10.89.{net}.1") } else { format!("fd00:89:{net}::1") };
     let publication = |transport| Publication {
@@ -110,7 +110,7 @@ fn publish(address: &str, port: u16, to: &str, net: u8) -> Vec<Element> {
 
 /// Both protocols, which must tell the same.
 #[track_caller]
-fn heard(server: &Server, client: &Space, to: &str) -> String {
+pub(crate) fn heard(server: &Server, client: &Space, to: &str) -> String {
     let tcp = server.hears(client, to);
     assert_eq!(server.hears_datagram(client, to), tcp, "udp and tcp differ");
     tcp.to_string()
@@ -135,6 +135,29 @@ fn an_open_network_reaches_the_internet_as_the_host() {
     world.remove(before);
     world.add(after);
     assert_eq!(heard(&web, &closed, "198.51.100.9:80"), "192.0.2.2");
+}
+
+#[test]
+fn a_network_with_one_way_out_goes_by_no_other() {
+    let mut world = World::new();
+    let side = Space::new();
+    join(&world.host, "side", &["203.0.113.1/24"], &side, "eth0", &["203.0.113.9/24"]);
+    let (web, beside) = (Server::start(&world.internet, 80), Server::start(&side, 80));
+    let (one, two) = (attach(2, 2), attach(0, 2));
+    world.remove(rules(2, false).elements());
+    world.add(rules(2, true).elements_by("up"));
+    assert_eq!(heard(&web, &one, "198.51.100.9:80"), "192.0.2.2");
+    assert_eq!(heard(&web, &one, "[2001:db8:2::9]:80"), "2001:db8:1::2");
+    assert!(!reaches(&one, "203.0.113.9:80"));
+    assert_eq!(heard(&beside, &two, "203.0.113.9:80"), "203.0.113.1");
+    // Its published ports are reached from both sides, and those of others are beyond it.
+    let (inside, other) = (Server::start(&one, 80), Server::start(&two, 80));
+    world.add(publish("0.0.0.0", 8080, "10.89.2.2:80", 2));
+    world.add(publish("0.0.0.0", 8081, "10.89.0.2:80", 0));
+    assert_eq!(heard(&inside, &side, "203.0.113.1:8080"), "203.0.113.9");
+    assert_eq!(heard(&inside, &two, "192.0.2.2:8080"), "10.89.0.2");
+    assert_eq!(heard(&other, &side, "203.0.113.1:8081"), "203.0.113.9");
+    assert!(!reaches(&one, "192.0.2.2:8081"));
 }
 
 #[test]
@@ -284,4 +307,24 @@ fn a_client_that_goes_on_sending_follows_a_port_that_moves() {
     assert_eq!(second.datagram().as_deref(), Some("three"));
     assert_eq!(forget(None, |flow| flow.is_of("10.89.0.3".parse().unwrap())).unwrap(), 1);
     assert_eq!(forget(None, |flow| flow.came_by(&publication)).unwrap(), 0);
+}
+
+#[test]
+fn a_port_of_loopback_is_closed_to_a_neighbour_who_sends_to_the_loopback_address() {
+    let mut world = World::new();
+    let one = attach(0, 2);
+    let server = Server::start(&one, 80);
+    world.add(publish("127.0.0.1", 8080, "10.89.0.2:80", 0));
+    world.add(publish("0.0.0.0", 8081, "10.89.0.2:80", 0));
+    assert_eq!(heard(&server, &world.host, "127.0.0.1:8080"), "10.89.0.1");
+    // A neighbour may put any address on the wire: here it takes its own loopback network for one behind the host.
+    world.router.shell(
+        "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet
+         ip address del 127.0.0.1/8 dev lo
+         ip route add 127.0.0.0/8 via 192.0.2.2 dev down src 192.0.2.1",
+    );
+    assert_eq!(heard(&server, &world.router, "192.0.2.2:8081"), "192.0.2.1");
+    assert!(!reaches(&world.router, "127.0.0.1:8080"));
+    assert!(!reaches(&world.router, "127.0.0.1:8081"));
+    assert!(!reaches(&world.router, "127.9.9.9:8081"));
 }

@@ -24,6 +24,7 @@ fn the_commands_about_links_make_the_same_network() {
                 link: Some("cnd0".into()),
                 metric: Some(7),
             })));
+            steps.push(LinkStep::host(LinkChange::AddAltName("cnd0".into(), "the-front-network".into())));
             run(&steps, &space);
             (settled(&shell(STATE)), settled(&space.shell(STATE)))
         })

@@ -7,4 +7,5 @@ mod changes;
 mod forwarding;
 mod fuzz;
 mod place;
+mod redirect;
 mod upstreams;

@@ -38,6 +38,16 @@ impl Place {
     /// Moves the calling thread into a new network and starts a resolver there with this setup and the zones `front`
     /// (outward) and `inner` (internal). `resolv_conf` is the host's.
     pub(crate) fn new(networks: &[&str], change: impl FnOnce(&mut Setup), resolv_conf: &str) -> Self {
+        Self::listening(networks, change, resolv_conf, || Sockets::bind(ADDRESS.parse().unwrap()).unwrap())
+    }
+
+    /// The same with a resolver that listens where `listen` makes it, in the new network.
+    pub(crate) fn listening(
+        networks: &[&str],
+        change: impl FnOnce(&mut Setup),
+        resolv_conf: &str,
+        listen: impl FnOnce() -> Sockets,
+    ) -> Self {
         sys::namespace::unshare(&[NamespaceKind::Mount, NamespaceKind::Network]).unwrap();
         sys::mount::set_propagation(Path::new("/"), sys::mount::Propagation::Private, true).unwrap();
         sys::link::set_up("lo").unwrap();
@@ -49,7 +59,7 @@ impl Place {
         change(&mut setup);
         setup.write(&place.path("setup")).unwrap();
         std::fs::write(place.path("resolv.conf"), resolv_conf).unwrap();
-        place.resolver = Some(place.run(Sockets::bind(ADDRESS.parse().unwrap()).unwrap(), None));
+        place.resolver = Some(place.run(listen(), None));
         place
     }
 
@@ -65,7 +75,8 @@ impl Place {
             ((*name).to_owned(), Endpoint { name: (*name).to_owned(), aliases, addresses })
         });
         let host = vec!["10.9.0.1".parse().unwrap()];
-        let zone = Zone { network: network.to_owned(), internal, host, endpoints: endpoints.collect() };
+        let endpoints = endpoints.collect();
+        let zone = Zone { network: network.to_owned(), internal, host, endpoints, given: Vec::new() };
         zone.write(&self.path(network)).unwrap();
     }
 

@@ -8,6 +8,7 @@ use std::io::{self, BufRead, Write};
 use std::time::Instant;
 
 use crate::bare::{answer, call, zeroed_args};
+use crate::processors::Processors;
 
 /// A call to be timed.
 struct Timed {
@@ -40,7 +41,8 @@ const CALLS: u32 = 5_000;
 /// Puts itself under the filter in a file (`struct sock_filter`, one after the other), or under none. Then, for each line on
 /// stdin, it times every call and prints one line: name and nanoseconds, name and nanoseconds.
 pub(crate) fn serve(filter: Option<&String>) -> io::Result<()> {
-    pin()?;
+    // A cache that is left costs more than any filter.
+    Processors::of_this_process()?.use_last()?;
     if let Some(path) = filter {
         load(&std::fs::read(path)?)?;
     }
@@ -67,18 +69,6 @@ fn time(number: libc::c_long, arguments: [usize; 3]) -> f64 {
     let start = Instant::now();
     make(CALLS);
     start.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
-}
-
-/// Keeps this process on the last processor that it may use: a cache that is left costs more than any filter.
-fn pin() -> io::Result<()> {
-    const WORDS: usize = 128;
-    let mut mask = [0u64; WORDS];
-    call(libc::SYS_sched_getaffinity, &[0, size_of_val(&mask), mask.as_mut_ptr() as usize])?;
-    let Some(last) = mask.iter().rposition(|word| *word != 0) else { return Ok(()) };
-    let highest = 1 << (63 - mask[last].leading_zeros());
-    mask.fill(0);
-    mask[last] = highest;
-    call(libc::SYS_sched_setaffinity, &[0, size_of_val(&mask), mask.as_ptr() as usize]).map(|_| ())
 }
 
 fn load(bytes: &[u8]) -> io::Result<()> {

@@ -1,15 +1,16 @@
 //! The floor of the bench: the least that a kernel needs to run a program in a container like ours, and a stopwatch.
 //!
 //! `floor image` makes the same namespaces, cgroups, mounts, devices, limits and filter as `conductor run --rm --network
-//! none`, and `floor bundle` the same as `conductor runtime run`, by the bare calls and with nothing else: no state, no
-//! name, no monitor, no log, no configuration, no second process. What it takes is the kernel's own cost of the work, and
-//! so the measure for everything above it. It is no part of the product.
+//! none`, with `--bridge` also a link as `conductor run --rm` does, and `floor bundle` the same as `conductor runtime run`,
+//! by the bare calls and with nothing else: no state, no name, no monitor, no log, no configuration, no firewall, no second
+//! process. What it takes is the kernel's own cost of the work, and so the measure for everything above it. It is no part of
+//! the product.
 //!
 //! `floor stopwatch` times other programs. It stands here because the peak memory of a program counts that of the
 //! process that started it, so the one that starts it has to be small.
 //!
 //! `floor calls [FILTER]` times system calls under a filter, `floor death` how soon a death is known. `floor write`, `floor
-//! copy` and `floor check` are the ends and the middle of a pipe.
+//! copy` and `floor check` are the ends and the middle of a pipe, `floor serve` and `floor ask` those of a connection.
 
 #![allow(unsafe_code, reason = "the floor is made of bare system calls, through the one function in `bare`")]
 #![allow(clippy::cast_possible_truncation, reason = "the arguments of a call are words of the machine")]
@@ -19,18 +20,22 @@ mod bare;
 mod calls;
 mod confine;
 mod death;
+mod link;
+mod processors;
 mod root;
 mod stopwatch;
 mod stream;
+mod talk;
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bare::{call, zeroed_args};
+use link::Place;
 use root::Root;
 
 /// What is to be run, and in what.
@@ -40,6 +45,7 @@ struct Work {
     cgroup: String,
     v1: Vec<PathBuf>,
     v2: Option<PathBuf>,
+    place: Option<Place>,
     program: CString,
 }
 
@@ -52,8 +58,10 @@ fn main() -> ExitCode {
         Some("write") => stream::write(&words[1..]).map(|()| 0),
         Some("copy") => stream::copy().map(|()| 0),
         Some("check") => stream::check(&words[1..]).map(|()| 0),
+        Some("serve") => talk::serve(words.get(1)).map(|()| 0),
+        Some("ask") => talk::ask().map(|()| 0),
         Some("image" | "bundle") => Work::parse(&words).and_then(|work| run(&work)),
-        _ => Err(io::Error::other("floor image|bundle|calls|check|copy|death|stopwatch|write")),
+        _ => Err(io::Error::other("floor ask|image|bundle|calls|check|copy|death|serve|stopwatch|write")),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -66,7 +74,8 @@ fn main() -> ExitCode {
 
 impl Work {
     /// Reads `image --erofs FILE [--device FILE] --scratch DIR` or `bundle --rootfs DIR`, each with `--cgroup NAME`,
-    /// `--v1 DIR` for each hierarchy, `--v2 DIR`, and the program.
+    /// `--v1 DIR` for each hierarchy, `--v2 DIR`, for a place on a bridge `--bridge NAME --address ADDRESS/LENGTH --gateway
+    /// ADDRESS`, and the program.
     fn parse(words: &[String]) -> io::Result<Self> {
         let value = |name: &str| words.iter().position(|word| word == name).and_then(|at| words.get(at + 1));
         let needed = |name: &str| value(name).ok_or_else(|| io::Error::other(format!("{name} is missing")));
@@ -77,7 +86,8 @@ impl Work {
         let v1 = words.windows(2).filter(|pair| pair[0] == "--v1").map(|pair| PathBuf::from(&pair[1])).collect();
         let program = words.last().map(String::as_str).unwrap_or_default();
         let (cgroup, v2) = (needed("--cgroup")?.clone(), value("--v2").map(PathBuf::from));
-        Ok(Self { root, cgroup, v1, v2, program: CString::new(program)? })
+        let place = value("--bridge").map(|bridge| Place::parse(bridge, needed("--address")?, needed("--gateway")?));
+        Ok(Self { root, cgroup, v1, v2, place: place.transpose()?, program: CString::new(program)? })
     }
 }
 
@@ -86,16 +96,29 @@ fn run(work: &Work) -> io::Result<u8> {
     work.root.prepare()?;
     let tasks = make_v1(work)?;
     let unified = make_v2(work)?;
-    let code = match clone(unified.as_ref())? {
-        0 => inside(work, &tasks),
-        child => wait(child)?,
-    };
+    let code = run_inside(work, &tasks, unified.as_ref())?;
     drop((tasks, unified));
     for hierarchy in work.v1.iter().chain(&work.v2) {
         std::fs::remove_dir(hierarchy.join(&work.cgroup))?;
     }
     work.root.remove()?;
     Ok(code)
+}
+
+/// Runs the program. Its link is made while it mounts what it needs, which is cheaper than one after the other.
+fn run_inside(work: &Work, tasks: &[File], unified: Option<&File>) -> io::Result<u8> {
+    let (linked, mut tell) = io::pipe()?;
+    let child = clone(unified)?;
+    if child == 0 {
+        // Were the link never made, nobody else would hold this end, and the wait for it would be over.
+        drop(tell);
+        inside(work, tasks, linked);
+    }
+    if let Some(place) = &work.place {
+        place.make(child)?;
+        tell.write_all(b"0")?;
+    }
+    wait(child)
 }
 
 /// Makes the cgroup in each v1 hierarchy and opens its `tasks`, through which the child joins by itself: that takes no
@@ -151,20 +174,26 @@ fn clone(cgroup: Option<&File>) -> io::Result<usize> {
 }
 
 /// What the child does up to the program, which never comes back.
-fn inside(work: &Work, tasks: &[File]) -> ! {
-    let failed = enter(work, tasks).err();
+fn inside(work: &Work, tasks: &[File], linked: PipeReader) -> ! {
+    let failed = enter(work, tasks, linked).err();
     eprintln!("floor: inside: {failed:?}");
     let _ = call(libc::SYS_exit_group, &[125]);
     unreachable!("exit_group(2) does not return");
 }
 
-fn enter(work: &Work, tasks: &[File]) -> io::Result<std::convert::Infallible> {
+fn enter(work: &Work, tasks: &[File], mut linked: PipeReader) -> io::Result<std::convert::Infallible> {
     for mut task in tasks {
         task.write_all(b"0")?;
     }
     call(libc::SYS_unshare, &[libc::CLONE_NEWCGROUP as usize])?;
     root::enter(&work.root, &work.v1, work.v2.is_some())?;
-    confine::up_loopback()?;
+    match &work.place {
+        None => confine::up_loopback()?,
+        Some(place) => {
+            linked.read_exact(&mut [0])?;
+            place.enter()?;
+        }
+    }
     call(libc::SYS_sethostname, &[c"floor".as_ptr() as usize, 5])?;
     confine::capabilities()?;
     confine::no_new_privileges()?;

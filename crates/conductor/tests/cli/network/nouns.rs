@@ -1,0 +1,77 @@
+//! `network create`, `ls`, `inspect`, `rm`, `prune`.
+
+use super::{end, idle, inspect};
+use crate::{IMAGE, busybox, sandbox};
+
+#[test]
+fn a_network_is_made_listed_inspected_and_removed() {
+    let sandbox = sandbox();
+    let listed = |words: &[&str]| sandbox.conductor(["network", "ls"]).args(words).ok();
+    let names = ["--format", "{{.Name}} {{.Driver}}"];
+    assert_eq!(listed(&names), "bridge bridge\nhost host\nnone null", "three are always there");
+    let id = sandbox
+        .conductor(["network", "create", "--subnet", "10.91.0.0/24", "--gateway", "10.91.0.254", "--label", "role=web"])
+        .args(["--ip-range", "10.91.0.128/25", "--aux-address", "printer=10.91.0.200", "--internal", "front"])
+        .ok();
+    assert!(id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+    assert_eq!(listed(&names), "bridge bridge\nfront bridge\nhost host\nnone null");
+    assert_eq!(listed(&["-q", "--no-trunc", "-f", "label=role=web"]), id);
+    assert_eq!(listed(&["-q", "-f", "dangling=true"]), id[..12]);
+    let table = sandbox.conductor(["network", "list"]).ok();
+    assert!(table.starts_with("NETWORK ID     NAME      DRIVER    SCOPE\n"), "{table}");
+
+    let pool = "{{range .IPAM.Config}}{{.Subnet}} {{.Gateway}} {{.IPRange}} {{.AuxiliaryAddresses.printer}}{{end}}";
+    let expected = "10.91.0.0/24 10.91.0.254 10.91.0.128/25 10.91.0.200";
+    for name in ["front", &id, &id[..12]] {
+        assert_eq!(sandbox.conductor(["network", "inspect", "-f", pool, name]).ok(), expected);
+    }
+    // What is no container and no image may be a network.
+    assert_eq!(inspect(&sandbox, "{{.Name}} {{.Internal}} {{.Labels.role}}", "front"), "front true web");
+    assert_eq!(sandbox.conductor(["inspect", "--type", "network", "-f", "{{.Driver}}", "none"]).ok(), "null");
+    let all = sandbox.conductor(["network", "inspect", "front", "host", "bridge"]).ok();
+    assert!(all.starts_with("[\n    {\n        \"Name\": \"front\",\n"), "{all}");
+
+    let removed = sandbox.conductor(["network", "rm", "gone", "front", "host"]).run().code(1);
+    assert_eq!(removed.stdout, "front\n", "it goes on past what cannot be removed");
+    let removed = removed.remarks("error: no such network: gone").remarks("error: host is a network");
+    assert!(removed.stderr.contains("hint: 'conductor network ls'"), "{removed:?}");
+    assert_eq!(listed(&names), "bridge bridge\nhost host\nnone null");
+    sandbox.conductor(["network", "rm", "-f", "front"]).run().success().remarks("no such network: front");
+    end(&sandbox, &[]);
+}
+
+#[test]
+fn what_no_container_is_on_is_pruned_and_the_rest_stays() {
+    let sandbox = busybox();
+    for name in ["running", "stopped", "idle", "kept"] {
+        let label = format!("name={name}");
+        sandbox.conductor(["network", "create", "--label", &label, name]).run().success();
+    }
+    idle(&sandbox, "runs", &["--network", "running"]);
+    sandbox.conductor(["create", "--name", "created", "--network", "stopped", IMAGE, "true"]).run().success();
+    let pruned = sandbox.conductor(["network", "prune", "-f", "--filter", "label!=name=kept"]).ok();
+    assert_eq!(pruned, "Deleted Networks:\nidle");
+    assert!(sandbox.conductor(["network", "prune"]).fails(1).contains("--force"), "nobody is there to ask");
+    let left = sandbox.conductor(["network", "ls", "-f", "type=custom", "--format", "{{.Name}}"]).ok();
+    assert_eq!(left, "kept\nrunning\nstopped");
+    sandbox.conductor(["rm", "-f", "runs", "created"]).run().success();
+    let pruned = sandbox.conductor(["system", "prune", "-f"]).ok();
+    assert!(pruned.contains("Deleted Networks:\nkept\nrunning\nstopped\n"), "{pruned}");
+    end(&sandbox, &[]);
+}
+
+#[test]
+fn docker_s_grammar_has_the_same_verbs() {
+    let sandbox = busybox();
+    let docker = |words: &[&str]| sandbox.face("docker", words).run().success().stdout;
+    docker(&["network", "create", "-d", "bridge", "--attachable", "-o", "com.docker.network.driver.mtu=1400", "front"]);
+    docker(&["container", "run", "-d", "--name", "eg", "--net=front", "-p", "80", IMAGE, "sleep", "1000"]);
+    assert_eq!(docker(&["inspect", "-f", "{{.HostConfig.NetworkMode}}", "eg"]), "front\n");
+    assert_eq!(docker(&["ps", "--format", "{{.Networks}}"]), "front\n");
+    assert!(docker(&["container", "port", "eg"]).starts_with("80/tcp -> 0.0.0.0:"));
+    let mtu = docker(&["exec", "eg", "cat", "/sys/class/net/eth0/mtu"]);
+    assert_eq!(mtu, "1400\n");
+    docker(&["rm", "-f", "eg"]);
+    docker(&["network", "remove", "front"]);
+    end(&sandbox, &[]);
+}
