@@ -44,6 +44,21 @@ pub fn release_heap() {
     let _ = unsafe { libc::malloc_trim(0) };
 }
 
+/// Lets go of the pages of the calling thread's stack that deeper calls have used and that are not in use now.
+pub fn release_stack() {
+    /// Deeper than a thread of ours ever gets; what the stack has not reached is not mapped, and is passed over.
+    const DEPTH: usize = 256 * 1024;
+    let here = 0_u8;
+    let page = rustix::param::page_size();
+    // The page that we are in stays, and the one below it, for the call that follows.
+    let end = (std::ptr::from_ref(std::hint::black_box(&here)).addr() / page - 1) * page;
+    let start = end.saturating_sub(DEPTH);
+    // SAFETY: a stack grows down, so below its pointer (and the page that the call itself may use) lies nothing that
+    // anybody will read. The kernel keeps other mappings a megabyte away from a main thread's stack (stack_guard_gap), and
+    // those of other threads have a guard page and are not meant: only a process with one thread calls this.
+    let _ = unsafe { libc::madvise(std::ptr::without_provenance_mut(start), end - start, libc::MADV_DONTNEED) };
+}
+
 unsafe extern "C" {
     static __executable_start: u8;
     static etext: u8;

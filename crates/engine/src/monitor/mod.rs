@@ -186,6 +186,7 @@ impl Monitor {
             names.rest();
         }
         sys::memory::release_heap();
+        sys::memory::release_stack();
         // A monitor that stays large does its work all the same.
         let _ = sys::memory::release_text();
     }
