@@ -47,6 +47,8 @@ impl Engine {
         }
         let sockets = self.take_ports(container, &wishes, &mut run)?;
         run.leasing = false;
+        // Who is on no network has nobody to ask; a network that comes later brings the resolver along.
+        run.answers = !run.endpoints.is_empty();
         run.write(self.layout(), &container.id)?;
         Ok(Some(Acquired { run, sockets }))
     }
