@@ -44,7 +44,7 @@ pub(crate) use records::names_file;
 pub(crate) use release::{Closing, release};
 pub(crate) use run::RunNetwork;
 pub(crate) use up::{RESOLVER, Resolver};
-pub use view::{EndpointView, Ipam, IpamPool, MemberView, NetworkSettings, NetworkView, PortBinding};
+pub use view::{AddressView, EndpointView, Ipam, IpamPool, MemberView, NetworkSettings, NetworkView, PortBinding};
 pub(crate) use view::{port_words, settings};
 pub use wish::{Attachment, ExposedPort, HostWish, HostWishError, NameWishes, PortError, PortRequest};
 

@@ -20,6 +20,16 @@ use crate::{Container, Engine, Error};
 pub struct NetworkSettings {
     pub sandbox_key: String,
     pub ports: BTreeMap<String, Option<Vec<PortBinding>>>,
+    #[serde(flatten)]
+    pub addresses: AddressView,
+    pub networks: BTreeMap<String, EndpointView>,
+}
+
+/// A container's addresses on a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[expect(missing_docs, reason = "the fields are Docker's, and documented there")]
+pub struct AddressView {
     pub gateway: String,
     #[serde(rename = "IPAddress")]
     pub ip_address: String,
@@ -32,7 +42,6 @@ pub struct NetworkSettings {
     #[serde(rename = "GlobalIPv6PrefixLen")]
     pub global_ipv6_prefix_len: u8,
     pub mac_address: String,
-    pub networks: BTreeMap<String, EndpointView>,
 }
 
 /// A port of the host that leads to one of a container.
@@ -54,18 +63,8 @@ pub struct EndpointView {
     pub network_id: String,
     #[serde(rename = "EndpointID")]
     pub endpoint_id: String,
-    pub gateway: String,
-    #[serde(rename = "IPAddress")]
-    pub ip_address: String,
-    #[serde(rename = "IPPrefixLen")]
-    pub ip_prefix_len: u8,
-    #[serde(rename = "IPv6Gateway")]
-    pub ipv6_gateway: String,
-    #[serde(rename = "GlobalIPv6Address")]
-    pub global_ipv6_address: String,
-    #[serde(rename = "GlobalIPv6PrefixLen")]
-    pub global_ipv6_prefix_len: u8,
-    pub mac_address: String,
+    #[serde(flatten)]
+    pub addresses: AddressView,
     #[serde(rename = "DNSNames")]
     pub dns_names: Vec<String>,
 }
@@ -149,7 +148,7 @@ impl Engine {
                 id.to_string(),
                 MemberView {
                     name: name.map_or_else(|| id.short().to_owned(), |container| container.name.to_string()),
-                    endpoint_id: endpoint_id(id.as_str(), network),
+                    endpoint_id: endpoint_id(id.as_str(), network.id.as_str()),
                     mac_address: endpoint.mac.to_string(),
                     ipv4_address: address(false).unwrap_or_default(),
                     ipv6_address: address(true).unwrap_or_default(),
@@ -185,8 +184,8 @@ impl Engine {
     }
 }
 
-fn endpoint_id(id: &str, network: &Network) -> String {
-    oci::Digest::of(format!("{id} {}", network.id).as_bytes()).hex()
+fn endpoint_id(container: &str, network: &str) -> String {
+    oci::Digest::of(format!("{container} {network}").as_bytes()).hex()
 }
 
 fn view_pool(pool: &super::Pool) -> IpamPool {
@@ -224,30 +223,30 @@ pub(crate) fn settings(layout: &Layout, container: &Container, pid: Option<i32>)
         };
         settings.networks.insert(name, view_endpoint(container, endpoint, network_id));
     }
-    if let Some(first) = run.endpoints.iter().find(|endpoint| endpoint.leads_out).or(run.endpoints.first()) {
-        let view = view_endpoint(container, first, String::new());
-        settings.gateway = view.gateway;
-        settings.ip_address = view.ip_address;
-        settings.ip_prefix_len = view.ip_prefix_len;
-        settings.ipv6_gateway = view.ipv6_gateway;
-        settings.global_ipv6_address = view.global_ipv6_address;
-        settings.global_ipv6_prefix_len = view.global_ipv6_prefix_len;
-        settings.mac_address = view.mac_address;
-    }
+    // Those outside any network, for tools of old: the addresses where the default routes lead.
+    let first = run.endpoints.iter().find(|endpoint| endpoint.leads_out).or(run.endpoints.first());
+    settings.addresses = first.map(view_addresses).unwrap_or_default();
     Ok(settings)
 }
 
 fn view_endpoint(container: &Container, endpoint: &Endpoint, network_id: String) -> EndpointView {
-    let address = |ipv6: bool| endpoint.addresses.iter().find(|one| one.addr().is_ipv6() == ipv6);
-    let router = |ipv6: bool| endpoint.routers.iter().find(|one| one.is_ipv6() == ipv6).map(IpAddr::to_string);
-    let text = |ipv6: bool| address(ipv6).map(|one| one.addr().to_string()).unwrap_or_default();
     let mut dns_names = vec![container.name.to_string()];
     dns_names.extend(endpoint.aliases.iter().cloned());
     dns_names.push(container.id.short().to_owned());
     EndpointView {
         aliases: endpoint.aliases.clone(),
-        endpoint_id: oci::Digest::of(format!("{} {network_id}", container.id).as_bytes()).hex(),
+        endpoint_id: endpoint_id(container.id.as_str(), &network_id),
         network_id,
+        addresses: view_addresses(endpoint),
+        dns_names,
+    }
+}
+
+fn view_addresses(endpoint: &Endpoint) -> AddressView {
+    let address = |ipv6: bool| endpoint.addresses.iter().find(|one| one.addr().is_ipv6() == ipv6);
+    let router = |ipv6: bool| endpoint.routers.iter().find(|one| one.is_ipv6() == ipv6).map(IpAddr::to_string);
+    let text = |ipv6: bool| address(ipv6).map(|one| one.addr().to_string()).unwrap_or_default();
+    AddressView {
         gateway: router(false).unwrap_or_default(),
         ip_address: text(false),
         ip_prefix_len: address(false).map_or(0, IpNet::prefix_len),
@@ -255,7 +254,6 @@ fn view_endpoint(container: &Container, endpoint: &Endpoint, network_id: String)
         global_ipv6_address: text(true),
         global_ipv6_prefix_len: address(true).map_or(0, IpNet::prefix_len),
         mac_address: endpoint.mac.to_string(),
-        dns_names,
     }
 }
 
