@@ -168,7 +168,7 @@ pub(crate) fn sweep(layout: &Layout) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes what is left of runs and containers whose removal was interrupted. What cannot be removed now stops no command.
+/// Removes what is left of runs, containers and networks whose removal was interrupted. What cannot be removed now stops no command.
 pub(crate) fn clear_closed(layout: &Layout) {
     // While somebody is at it, it is held.
     let closed = |run: &Path| match hold(&run.join("lock"))? {
@@ -176,8 +176,9 @@ pub(crate) fn clear_closed(layout: &Layout) {
         None => Ok(()),
     };
     let runs = hidden(&layout.runs()).into_iter().map(|run| (closed(&run), run));
-    let containers = hidden(&layout.containers()).into_iter().map(|files| (remove::remove_tree(&files), files));
-    for (removed, path) in runs.chain(containers) {
+    let files = [layout.containers(), layout.networks()].into_iter().flat_map(|directory| hidden(&directory));
+    let files = files.map(|files| (remove::remove_tree(&files), files));
+    for (removed, path) in runs.chain(files) {
         if let Err(error) = removed {
             tracing::warn!(path = %path.display(), "what is half removed cannot be cleared away yet: {error}");
         }

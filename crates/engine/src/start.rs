@@ -301,7 +301,8 @@ impl Engine {
         let layout = self.layout();
         let clear = || -> Result<(), Error> {
             ledger::kill_and_remove_cgroup(&container.id)?;
-            network::release(layout, &container.id)?;
+            // What cannot be given back on a full disk keeps its place in the ledger, and stops nothing else.
+            let released = network::release(layout, &container.id);
             if container.request.remove_on_exit {
                 remove::remove_files(layout, &container.id, Some(&container.name), &container.anonymous_volumes)?;
             } else {
@@ -311,6 +312,7 @@ impl Engine {
                 let exit = Exit { restarts, ..Exit::failed(error.exit_code(), told) };
                 records::write(&layout.exit(&container.id), &exit, Durability::Cached)?;
             }
+            released?;
             remove::remove_run(layout, &container.id)
         };
         if let Err(second) = clear() {

@@ -131,6 +131,9 @@ pub(super) fn begin(
         records::write(&layout.health(&container.id), &Health::default(), Durability::Cached).map_err(ours)?;
     }
     records::write(&layout.run_state(&container.id), &state, Durability::Cached).map_err(ours)?;
+    if prepared.network.is_some() {
+        engine.join_peers(container).map_err(ours)?;
+    }
     let (process, cgroup) = created.start().map_err(theirs)?;
     let warnings: Vec<_> = cgroup.warnings().iter().map(ToString::to_string).collect();
     if let Some(command) = command {
@@ -144,11 +147,9 @@ pub(super) fn begin(
 
 /// Makes the container's endpoints, now that its namespace is there.
 fn bring_up(beginning: &Beginning<'_>, pid: u32) -> Result<Option<Resolver>, Error> {
-    let Beginning { engine, container, prepared, .. } = beginning;
+    let Beginning { engine, prepared, .. } = beginning;
     let Some(acquired) = &prepared.network else { return Ok(None) };
-    let resolver = engine.bring_up(&acquired.run, pid)?;
-    engine.join_peers(container, &mut acquired.run.clone(), pid)?;
-    Ok(resolver)
+    engine.bring_up(&acquired.run, pid)
 }
 
 fn listen(run: &Path) -> sys::Result<OwnedFd> {

@@ -73,18 +73,14 @@ impl Engine {
         let body = body::ensure(self, &network, &lock)?;
         let mut zone = lock.zone()?;
         let addresses = choose_addresses(&network, attachment, &zone)?;
+        let endpoint = endpoint_on(&network, attachment, addresses, body.mtu, run.free_name())?;
         zone.network = network.name.to_string();
         zone.internal = network.internal;
         zone.host = host_addresses(&network);
-        zone.given = addresses.iter().map(IpNet::addr).collect();
-        let aliases = attachment.aliases.iter().cloned().chain(own_aliases(container)).collect::<Vec<_>>();
-        zone.endpoints.insert(
-            container.id.to_string(),
-            zone::Endpoint { name: container.name.to_string(), aliases, addresses: zone.given.clone() },
-        );
+        zone.given = endpoint.addresses.iter().map(IpNet::addr).collect();
+        zone.endpoints.insert(container.id.to_string(), endpoint.named(container));
         lock.write_zone(&zone)?;
-        drop(lock);
-        endpoint_on(&network, attachment, addresses, body.mtu, run.free_name())
+        Ok(endpoint)
     }
 
     /// Leases a link between the host and the container alone, and writes it down while nobody else chooses.
@@ -207,11 +203,13 @@ impl Engine {
 
 /// Returns what a container asks of networks, as it stands now.
 pub(crate) fn wishes(layout: &Layout, container: &Container) -> Result<Wishes, Error> {
-    if let Some(changed) = crate::records::read(&layout.network_wishes(&container.id))? {
-        return Ok(changed);
-    }
+    Ok(crate::records::read(&layout.network_wishes(&container.id))?.unwrap_or_else(|| first_wishes(container)))
+}
+
+/// Returns what a container asked of networks when it was created.
+pub(crate) fn first_wishes(container: &Container) -> Wishes {
     let request = &container.request;
-    Ok(match request.network {
+    match request.network {
         NetworkMode::Networks => Wishes {
             networks: match request.networks.is_empty() {
                 true => vec![Attachment::to_default()],
@@ -221,7 +219,7 @@ pub(crate) fn wishes(layout: &Layout, container: &Container) -> Result<Wishes, E
             ..Wishes::default()
         },
         _ => Wishes::default(),
-    })
+    }
 }
 
 /// Decides a container's place on a network.
@@ -281,16 +279,6 @@ fn host_addresses(network: &Network) -> Vec<IpAddr> {
         Driver::Bridge { .. } => network.pools.iter().map(|pool| pool.gateway).collect(),
         Driver::Macvlan { .. } | Driver::Ipvlan { .. } => Vec::new(),
     }
-}
-
-/// Returns the names that every container has beside its own name.
-fn own_aliases(container: &Container) -> Vec<String> {
-    let hostname = create::own_hostname(container);
-    let mut aliases = vec![container.id.short().to_owned()];
-    if hostname != container.id.short() && hostname != container.name.as_str() {
-        aliases.push(hostname.to_owned());
-    }
-    aliases
 }
 
 fn medium(network: &Network) -> Result<Medium, Error> {

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use net::firewall::{Element, Firewall, FirewallStep, NetworkRules, State};
+use net::firewall::{Element, Firewall, FirewallStep, NetworkRules, Part, State};
 use net::link::plan::{self, Bridge};
 use net::link::{LinkChange, LinkStep, Links, Mac};
 use sys::{Calling, Errno};
@@ -360,4 +360,24 @@ pub(crate) fn remove(engine: &Engine, network: &Network) -> Result<(), Error> {
         Links::new(engine.recorder()).apply(&[remove]).doing(doing)?;
     }
     Ok(())
+}
+
+/// Takes away what a network has that is not on record any more: a bridge that has the usual name, and the elements in which that
+/// name stands, with those of its subnets.
+pub(crate) fn remove_unknown(engine: &Engine, id: &super::NetworkId) -> Result<(), Error> {
+    let doing = || format!("take network {} down", id.short());
+    let link = super::decide::usual_link(id);
+    let mut firewall = open_firewall(engine)?;
+    let all = firewall.elements().doing(doing)?;
+    let names = |element: &Element| element.key.contains(&Part::Interface(link.clone()));
+    let subnets: Vec<_> = all.iter().filter(|element| names(element)).flat_map(|element| &element.key).collect();
+    let is_its = |element: &&Element| {
+        names(element) || matches!(&element.key[..], [subnet @ Part::Subnet(_)] if subnets.contains(&subnet))
+    };
+    let elements: Vec<_> = all.iter().filter(is_its).cloned().collect();
+    if !elements.is_empty() {
+        firewall.apply(&FirewallStep::remove(format!("close network {}", id.short()), elements)).doing(doing)?;
+        firewall.withdraw_if_empty(super::decide::LINKS).doing(doing)?;
+    }
+    Links::new(engine.recorder()).apply(&[LinkStep::host(LinkChange::Remove(link))]).doing(doing)
 }

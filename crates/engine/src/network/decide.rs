@@ -120,7 +120,7 @@ fn plan_driver(request: &NetworkRequest, id: &NetworkId, options: &mut Options) 
     match request.driver.as_deref().unwrap_or("bridge") {
         "bridge" => {
             let link = options.take("com.docker.network.bridge.name");
-            let link = link.unwrap_or_else(|| format!("{LINKS}-{}", &id.short()[..8]));
+            let link = link.unwrap_or_else(|| usual_link(id));
             if !is_link_name(&link) {
                 return bad(format!("{link:?} cannot be a link's name: at most 15 bytes, without spaces and slashes"));
             }
@@ -159,6 +159,11 @@ fn plan_driver(request: &NetworkRequest, id: &NetworkId, options: &mut Options) 
 
 /// The beginning of the names of all our links on the host.
 pub(crate) const LINKS: &str = "cnd";
+
+/// Returns the name of a network's bridge where none is chosen.
+pub(crate) fn usual_link(id: &NetworkId) -> String {
+    format!("{LINKS}-{}", &id.short()[..8])
+}
 
 /// Tells whether a text can be a link's name.
 pub(crate) fn is_link_name(text: &str) -> bool {

@@ -10,7 +10,7 @@ use trace::{Explain, Step};
 
 use super::acquire::{choose_addresses, endpoint_on, wishes};
 use super::decide::{self, Surroundings};
-use super::records::{self, Body, NetworkLock};
+use super::records::{self, Body};
 use super::run::RunNetwork;
 use super::{Driver, Network, NetworkError, body};
 use crate::error::Doing;
@@ -47,7 +47,7 @@ impl Engine {
         }
         for attachment in &wishes.networks {
             let network = self.imagine_body(&attachment.network, &host, &mut firewall, &mut imagined)?;
-            let zone = NetworkLock::peek(self.layout(), &network.id)?;
+            let zone = records::zone(self.layout(), &network.id)?;
             let addresses = choose_addresses(&network, attachment, &zone)?;
             let mtu = network.mtu.unwrap_or_else(|| body::way_out_mtu(self, &host));
             let endpoint = endpoint_on(&network, attachment, addresses, mtu, imagined.run.free_name())?;

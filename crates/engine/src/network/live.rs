@@ -85,7 +85,9 @@ impl Engine {
             Ok(network) => self.network_for(&one.network).is_ok_and(|other| other.id == network.id),
             Err(_) => one.network == asked,
         };
-        if !changing.wishes.networks.iter().any(is_meant) {
+        // One that was cut short on its way off is still there.
+        let is_there = |running: &Running| found.as_ref().is_ok_and(|network| running.run.on(&network.id).is_some());
+        if !changing.wishes.networks.iter().any(is_meant) && !changing.running.as_ref().is_some_and(is_there) {
             let network = found?.name.to_string();
             return Err(NetworkError::NotConnected { container: container.name.to_string(), network }.into());
         }
@@ -159,17 +161,19 @@ impl Engine {
         Ok(())
     }
 
-    /// Joins a container that has just been started with those of its peers that run.
-    pub(crate) fn join_peers(&self, container: &Container, run: &mut RunNetwork, pid: u32) -> Result<(), Error> {
-        let peers = wishes(self.layout(), container)?.peers;
-        for id in peers {
+    /// Joins a container that is on record as running with those of its peers that are. Of two that are started at the same
+    /// time, each is on record before it looks for the other: so at least one of them finds the other.
+    pub(crate) fn join_peers(&self, container: &Container) -> Result<(), Error> {
+        for id in wishes(self.layout(), container)?.peers {
             let Ok(Some(other)) = records::container(self.layout(), &id) else { continue };
-            let _lock = release::lock_wishes(self.layout(), &id)?;
-            let Some(mut there) = Running::find(self, &other)? else { continue };
-            let process = sys::process::pidfd_open(pid).doing(|| "look at a process")?;
-            let mut here = Running { run: run.clone(), namespace: Namespace::of(pid)?, process };
+            // The other one may be doing the same: both take the locks in one order.
+            let (first, second) = if container.id < id { (&container.id, &id) } else { (&id, &container.id) };
+            let _locks = (release::lock_wishes(self.layout(), first)?, release::lock_wishes(self.layout(), second)?);
+            let (Some(mut here), Some(mut there)) = (Running::look(self, container)?, Running::look(self, &other)?)
+            else {
+                continue;
+            };
             join(self, (container, &mut here), (&other, &mut there))?;
-            *run = here.run;
         }
         Ok(())
     }
@@ -354,14 +358,20 @@ impl Running {
     /// ago: it is waited for.
     fn find(engine: &Engine, container: &Container) -> Result<Option<Self>, Error> {
         let (layout, until) = (engine.layout(), Instant::now() + client::PATIENCE);
-        let pid = loop {
-            match records::read::<records::Run>(&layout.run_state(&container.id))? {
-                Some(run) => break run.pid,
-                None if ledger::owner(layout, &container.id)? != Owner::Living || Instant::now() > until => {
-                    return Ok(None);
-                }
-                None => std::thread::sleep(Duration::from_millis(1)),
-            }
+        while !layout.run_state(&container.id).exists()
+            && ledger::owner(layout, &container.id)? == Owner::Living
+            && Instant::now() < until
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Self::look(engine, container)
+    }
+
+    /// Finds what a container has, if it is on record as running now.
+    fn look(engine: &Engine, container: &Container) -> Result<Option<Self>, Error> {
+        let layout = engine.layout();
+        let Some(pid) = records::read::<records::Run>(&layout.run_state(&container.id))?.map(|run| run.pid) else {
+            return Ok(None);
         };
         // While it waits for its restart there is no process; one that has just ended has no namespace any more.
         let (Ok(process), Ok(namespace)) = (sys::process::pidfd_open(pid), Namespace::of(pid)) else { return Ok(None) };

@@ -10,18 +10,19 @@
 //! An endpoint in `names` is also the lease of its addresses: it stands there from before they are used until after.
 
 use std::fs::File;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::io::{ErrorKind, Write as _};
+use std::path::PathBuf;
 
 use net::names::zone::Zone;
 use serde::{Deserialize, Serialize};
 use sys::Calling;
 use sys::file::Durability;
 
+use super::run::RunNetwork;
 use super::{Network, NetworkError, NetworkId};
 use crate::error::Doing;
 use crate::layout::Layout;
-use crate::{Error, ledger, records, remove};
+use crate::{ContainerId, Error, ledger, records, remove};
 
 /// A network's bridge as it was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,17 +37,18 @@ pub(crate) struct Body {
 /// The right to change a network: its leases and its bridge.
 #[derive(Debug)]
 pub(crate) struct NetworkLock {
-    directory: PathBuf,
+    layout: Layout,
+    id: NetworkId,
     _lock: File,
 }
 
 impl NetworkLock {
     /// Takes it, and waits for whoever has it.
     pub(crate) fn take(layout: &Layout, id: &NetworkId) -> Result<Self, Error> {
-        let directory = layout.network_state(id);
         loop {
-            let Some(lock) = Self::open(&directory, true)? else { continue };
-            return Ok(lock);
+            if let Some(lock) = Self::open(layout, id, true)? {
+                return Ok(lock);
+            }
         }
     }
 
@@ -54,7 +56,7 @@ impl NetworkLock {
     pub(crate) fn take_if_there(layout: &Layout, id: &NetworkId) -> Result<Option<Self>, Error> {
         let directory = layout.network_state(id);
         while directory.exists() {
-            if let Some(lock) = Self::open(&directory, false)? {
+            if let Some(lock) = Self::open(layout, id, false)? {
                 return Ok(Some(lock));
             }
         }
@@ -62,11 +64,12 @@ impl NetworkLock {
     }
 
     /// Opens and locks the file; `None` when it has been removed meanwhile.
-    fn open(directory: &Path, make: bool) -> Result<Option<Self>, Error> {
+    fn open(layout: &Layout, id: &NetworkId, make: bool) -> Result<Option<Self>, Error> {
         let doing = || "lock a network";
+        let directory = layout.network_state(id);
         let path = directory.join("lock");
         if make {
-            ledger::ensure_directory(directory).doing(doing)?;
+            ledger::ensure_directory(&directory).doing(doing)?;
         }
         let opened = File::options().write(true).create(true).truncate(false).open(&path);
         let lock = match opened {
@@ -79,48 +82,64 @@ impl NetworkLock {
             lock.metadata().is_ok_and(|held| (held.dev(), held.ino()) == (there.dev(), there.ino()))
         };
         let is_there = std::fs::metadata(&path).is_ok_and(same);
-        Ok(is_there.then(|| Self { directory: directory.to_owned(), _lock: lock }))
+        Ok(is_there.then(|| Self { layout: layout.clone(), id: id.clone(), _lock: lock }))
     }
 
-    /// Returns the file of names.
-    pub(crate) fn names(&self) -> PathBuf {
-        self.directory.join(NAMES)
-    }
-
-    /// Reads who is on the network. What is damaged is begun anew: those who are on the network keep their links.
+    /// Reads who is on the network.
     pub(crate) fn zone(&self) -> Result<Zone, Error> {
-        read_zone(&self.names())
-    }
-
-    /// Reads who is on a network without taking the right to change it.
-    pub(crate) fn peek(layout: &Layout, id: &NetworkId) -> Result<Zone, Error> {
-        read_zone(&names_file(layout, id))
+        zone(&self.layout, &self.id)
     }
 
     /// Writes it.
     pub(crate) fn write_zone(&self, zone: &Zone) -> Result<(), Error> {
-        zone.write(&self.names()).doing(|| "write down who is on a network")
+        zone.write(&names_file(&self.layout, &self.id)).doing(|| "write down who is on a network")
+    }
+
+    /// Takes a container out of it. Where there is no room for another file, this one is written over, which then is shorter.
+    pub(crate) fn take_out(&self, id: &ContainerId) -> Result<(), Error> {
+        let mut zone = self.zone()?;
+        if zone.endpoints.remove(id.as_str()).is_none() || self.write_zone(&zone).is_ok() {
+            return Ok(());
+        }
+        let doing = || "write down who is on a network";
+        let text = serde_json::to_vec(&zone).doing(doing)?;
+        let mut file = File::options().write(true).open(names_file(&self.layout, &self.id)).doing(doing)?;
+        file.write_all(&text).and_then(|()| file.set_len(text.len() as u64)).doing(doing)
     }
 
     pub(crate) fn write_body(&self, body: &Body) -> Result<(), Error> {
-        records::write(&self.directory.join(BODY), body, Durability::Cached)
+        records::write(&self.layout.network_state(&self.id).join(BODY), body, Durability::Cached)
     }
 
     /// Removes all that the network has in the state directory, and with it the lock.
     pub(crate) fn remove(self) -> Result<(), Error> {
-        remove::remove_tree(&self.directory).doing(|| "remove the state of a network")
+        remove::remove_tree(&self.layout.network_state(&self.id)).doing(|| "remove the state of a network")
     }
 }
 
 const NAMES: &str = "names";
 const BODY: &str = "body.json";
 
-fn read_zone(path: &Path) -> Result<Zone, Error> {
-    match std::fs::read(path) {
-        Ok(text) => Ok(Zone::parse(&text).unwrap_or_default()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Zone::default()),
-        Err(error) => Err(error).doing(|| "read who is on a network"),
+/// Reads who is on a network. Where that is damaged, the runs' own records tell: an address must not be given twice.
+pub(crate) fn zone(layout: &Layout, id: &NetworkId) -> Result<Zone, Error> {
+    let doing = || "read who is on a network";
+    let text = match std::fs::read(names_file(layout, id)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Zone::default()),
+        text => text.doing(doing)?,
+    };
+    if let Some(zone) = Zone::parse(&text) {
+        return Ok(zone);
     }
+    tracing::warn!(network = id.short(), "who is on a network is damaged, and is gathered anew");
+    let mut zone = Zone::default();
+    for run in ledger::runs(layout)? {
+        let Ok(Some(network)) = RunNetwork::read(layout, &run) else { continue };
+        let Ok(Some(container)) = records::container(layout, &run) else { continue };
+        if let Some(endpoint) = network.all_endpoints().find(|endpoint| endpoint.is_on(id)) {
+            zone.endpoints.insert(run.to_string(), endpoint.named(&container));
+        }
+    }
+    Ok(zone)
 }
 
 /// Reads how a network's bridge was made; `None` when it was not, or the record is damaged.
@@ -203,10 +222,10 @@ pub(crate) fn write(layout: &Layout, network: &Network) -> Result<(), Error> {
 }
 
 /// Takes a network off the record: by a rename, so that nobody sees half of it.
-pub(crate) fn forget(layout: &Layout, network: &Network) -> Result<(), Error> {
-    let directory = layout.network(network.name.as_str());
-    let removed = layout.networks().join(format!(".{}.{}", network.id.short(), std::process::id()));
-    let doing = || format!("remove network {}", network.name);
+pub(crate) fn forget_name(layout: &Layout, name: &str) -> Result<(), Error> {
+    let directory = layout.network(name);
+    let removed = layout.networks().join(format!(".{name}.{}", std::process::id()));
+    let doing = || format!("remove network {name}");
     match std::fs::rename(&directory, &removed) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         // A full disk may refuse the rename of what is to make room.

@@ -102,9 +102,10 @@ fn forget_peers(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
 
 /// Gives a container's addresses on a network back.
 pub(super) fn give_back(layout: &Layout, network: &NetworkId, id: &ContainerId) -> Result<(), Error> {
-    let Some(lock) = NetworkLock::take_if_there(layout, network)? else { return Ok(()) };
-    let mut zone = lock.zone()?;
-    if zone.endpoints.remove(id.as_str()).is_some() { lock.write_zone(&zone) } else { Ok(()) }
+    match NetworkLock::take_if_there(layout, network)? {
+        Some(lock) => lock.take_out(id),
+        None => Ok(()),
+    }
 }
 
 /// Returns all networks that have a state.

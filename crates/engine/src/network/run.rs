@@ -7,12 +7,13 @@ use ipnet::IpNet;
 use net::firewall::{Element, NetworkRules, Peers, Publication};
 use net::link::plan::{self, Endpoint as LinkEndpoint};
 use net::link::{IpvlanMode, LinkChange, LinkKind, LinkStep, Mac, MacvlanMode, NewLink, Route};
+use net::names::zone;
 use serde::{Deserialize, Serialize};
 use sys::file::Durability;
 
 use super::{NetworkId, NetworkName};
 use crate::layout::Layout;
-use crate::{ContainerId, ContainerName, Error, records};
+use crate::{Container, ContainerId, ContainerName, Error, create, records};
 
 /// What a run has of networks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +116,25 @@ impl Endpoint {
         match &self.medium {
             Medium::Bridge { host, .. } | Medium::Alone { host, .. } => Some(host),
             Medium::Macvlan { .. } | Medium::Ipvlan { .. } => None,
+        }
+    }
+
+    /// Tells whether it is on a network.
+    pub(crate) fn is_on(&self, id: &NetworkId) -> bool {
+        self.network.as_ref().is_some_and(|network| network.id == *id)
+    }
+
+    /// Returns its names and addresses, as a network tells them.
+    pub(crate) fn named(&self, container: &Container) -> zone::Endpoint {
+        let hostname = create::own_hostname(container);
+        let own = [container.id.short(), hostname].into_iter().filter(|name| *name != container.name.as_str());
+        let mut aliases = self.aliases.clone();
+        aliases.extend(own.map(str::to_owned));
+        aliases.dedup();
+        zone::Endpoint {
+            name: container.name.to_string(),
+            aliases,
+            addresses: self.addresses.iter().map(IpNet::addr).collect(),
         }
     }
 
@@ -295,7 +315,7 @@ impl RunNetwork {
 
     /// Returns the endpoint on a network.
     pub(crate) fn on(&self, id: &NetworkId) -> Option<&Endpoint> {
-        self.endpoints.iter().find(|endpoint| endpoint.network.as_ref().is_some_and(|network| network.id == *id))
+        self.endpoints.iter().find(|endpoint| endpoint.is_on(id))
     }
 
     /// Returns the first name for a link that none of the endpoints has.

@@ -1,9 +1,10 @@
 //! The verbs about networks themselves: create, list, find, remove, prune.
 
+use super::acquire::first_wishes;
 use super::decide::{self, Surroundings};
 use super::pool::{AddressPool, default_pools};
 use super::records::{self, NetworkLock};
-use super::{DEFAULT_NETWORK, Network, NetworkError, NetworkId, NetworkRequest, body};
+use super::{DEFAULT_NETWORK, Network, NetworkError, NetworkId, NetworkRequest, body, release};
 use crate::error::Doing;
 use crate::{Engine, Error, create};
 
@@ -75,6 +76,24 @@ impl Engine {
         self.take_down(network, true)
     }
 
+    /// Removes a network whose record is damaged. What it has beside that belongs to no network on record, and goes too, unless
+    /// somebody is on it.
+    pub fn remove_damaged_network(&self, name: &str) -> Result<(), Error> {
+        self.sweep()?;
+        let _lock = records::lock_all(self.layout())?;
+        let known = records::all(self.layout())?;
+        for id in release::states(self.layout())? {
+            if known.iter().any(|network| network.id == id) {
+                continue;
+            }
+            let lock = NetworkLock::take(self.layout(), &id)?;
+            refuse_if_used(name, &lock)?;
+            body::remove_unknown(self, &id)?;
+            lock.remove()?;
+        }
+        records::forget_name(self.layout(), name)
+    }
+
     /// Removes all networks on which no container is, running or not; returns their names. The default network stays on
     /// record, without its bridge.
     pub fn prune_networks(&self, wanted: impl Fn(&Network) -> bool) -> Result<Vec<String>, Error> {
@@ -101,7 +120,8 @@ impl Engine {
         let mut used = Vec::new();
         for id in crate::ledger::identifiers(&self.layout().containers())? {
             let Ok(Some(container)) = crate::records::container(self.layout(), &id) else { continue };
-            let wishes = super::wishes(self.layout(), &container)?;
+            // What is damaged costs that container alone.
+            let wishes = super::wishes(self.layout(), &container).unwrap_or_else(|_| first_wishes(&container));
             used.extend(wishes.networks.iter().filter_map(|one| records::find(self.layout(), &one.network).ok()));
         }
         Ok(used.into_iter().map(|network| network.id).collect())
@@ -110,16 +130,21 @@ impl Engine {
     /// Takes a network's body away, and with `forget` its record, unless somebody is on it.
     fn take_down(&self, network: &Network, forget: bool) -> Result<(), Error> {
         let lock = NetworkLock::take(self.layout(), &network.id)?;
-        let zone = lock.zone()?;
-        if !zone.endpoints.is_empty() {
-            let names: Vec<_> = zone.endpoints.values().map(|endpoint| endpoint.name.as_str()).collect();
-            let (network, containers) = (network.name.to_string(), names.join(", "));
-            return Err(NetworkError::InUse { network, containers }.into());
-        }
+        refuse_if_used(network.name.as_str(), &lock)?;
         body::remove(self, network)?;
         if forget {
-            records::forget(self.layout(), network)?;
+            records::forget_name(self.layout(), network.name.as_str())?;
         }
         lock.remove()
+    }
+}
+
+/// Fails where containers are on a network.
+fn refuse_if_used(network: &str, lock: &NetworkLock) -> Result<(), Error> {
+    let zone = lock.zone()?;
+    let names: Vec<_> = zone.endpoints.values().map(|endpoint| endpoint.name.as_str()).collect();
+    match names.is_empty() {
+        true => Ok(()),
+        false => Err(NetworkError::InUse { network: network.to_owned(), containers: names.join(", ") }.into()),
     }
 }

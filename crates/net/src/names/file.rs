@@ -99,8 +99,12 @@ impl Stamp {
 pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
-    std::fs::write(&beside, text)?;
-    std::fs::rename(&beside, path)
+    let replaced = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
+    if replaced.is_err() {
+        // Half of it would hold the room that others need on a full disk.
+        let _ = std::fs::remove_file(&beside);
+    }
+    replaced
 }
 
 fn read(path: &Path) -> io::Result<(File, Stamp, Vec<u8>)> {

@@ -38,6 +38,10 @@ impl Verb for NetworkRmArgs {
                     ui::warn(&error.to_string());
                     return Ok(());
                 }
+                Err(engine::Error::Network(NetworkError::Damaged { .. })) => {
+                    engine.remove_damaged_network(name)?;
+                    return ui::print_line(name);
+                }
                 found => found?,
             };
             engine.remove_network(&network)?;

@@ -1,6 +1,6 @@
 //! Containers on networks: which ones, under which names and addresses, connected and disconnected, linked and peers.
 
-use testkit::Sandbox;
+use testkit::{Conductor, Sandbox};
 
 use super::{addresses, end, idle, inspect, page, page_in, serve};
 use crate::{IMAGE, busybox, on_a_network};
@@ -187,5 +187,54 @@ fn the_founding_grammar_adds_networks_and_makes_peers() {
     assert!(passwd(page_in(&sandbox, "c1", &format!("http://{address}/passwd"))));
     founding(&["stop", "c1"]);
     founding(&["stop", "c2"]);
+    end(&sandbox, &[]);
+}
+
+#[test]
+fn peers_that_are_started_at_the_same_time_find_each_other() {
+    let sandbox = busybox();
+    for name in ["c1", "c2"] {
+        serve(&sandbox, name, &["--network", "none"]);
+    }
+    sandbox.conductor(["peer", "c1", "c2"]).run().success();
+    for _ in 0..4 {
+        sandbox.conductor(["stop", "-t", "0", "c1", "c2"]).run().success();
+        let start = |name| sandbox.conductor(["start", name]).into_command().spawn().unwrap();
+        for mut starting in ["c1", "c2"].map(start) {
+            assert!(starting.wait().unwrap().success());
+        }
+        for (here, there) in [("c1", "c2"), ("c2", "c1")] {
+            let url = format!("http://{there}/");
+            let asked = || page_in(&sandbox, here, &url).filter(|page| page == there);
+            testkit::until(&format!("{here} reaches {there}"), asked);
+        }
+    }
+    end(&sandbox, &["c1", "c2"]);
+}
+
+#[test]
+fn on_a_full_disk_containers_leave_their_networks() {
+    let sandbox = busybox();
+    let state = sandbox.state().display().to_string();
+    let tool = |name: &str, words: &[&str]| Conductor::new(name).args(words).ok();
+    tool("mount", &["-t", "tmpfs", "-o", "size=2m", "tmpfs", &state]);
+    sandbox.conductor(["network", "create", "alpha"]).run().success();
+    for (name, port) in [("one", "8081:80"), ("two", "8082:80")] {
+        idle(&sandbox, name, &["--network", "alpha", "-p", port]);
+    }
+    let fill = std::fs::write(sandbox.state().join("fill"), vec![0; 4 << 20]).unwrap_err();
+    assert_eq!(fill.kind(), std::io::ErrorKind::StorageFull);
+    // What cannot be made is not half made.
+    sandbox.conductor(["run", "--rm", "--name", "three", "--network", "alpha", IMAGE, "true"]).fails(125);
+    sandbox.conductor(["update", "--publish-add", "8083:80", "two"]).fails(1);
+    sandbox.conductor(["stop", "-t", "0", "one"]).run().success();
+    sandbox.conductor(["rm", "one"]).run().success();
+    let rules = tool("nft", &["list", "table", "inet", "conductor"]);
+    assert!(!rules.contains("8081") && rules.contains("8082") && !rules.contains("8083"), "{rules}");
+    sandbox.conductor(["rm", "-f", "two"]).run().success();
+    assert_eq!(sandbox.conductor(["ps", "-aq"]).ok(), "");
+    std::fs::remove_file(sandbox.state().join("fill")).unwrap();
+    sandbox.conductor(["network", "rm", "alpha"]).run().success();
+    tool("umount", &[&state]);
     end(&sandbox, &[]);
 }

@@ -1,6 +1,8 @@
 //! `network create`, `ls`, `inspect`, `rm`, `prune`.
 
-use super::{end, idle, inspect};
+use testkit::Conductor;
+
+use super::{addresses, end, idle, inspect};
 use crate::{IMAGE, busybox, sandbox};
 
 #[test]
@@ -74,4 +76,41 @@ fn docker_s_grammar_has_the_same_verbs() {
     docker(&["rm", "-f", "eg"]);
     docker(&["network", "remove", "front"]);
     end(&sandbox, &[]);
+}
+
+#[test]
+fn what_is_damaged_costs_nobody_else_anything() {
+    let sandbox = busybox();
+    let id = sandbox.conductor(["network", "create", "good"]).ok();
+    let evil = sandbox.conductor(["network", "create", "evil"]).ok();
+    idle(&sandbox, "one", &["--network", "good", "--network-alias", "db"]);
+    sandbox.conductor(["run", "--rm", "--network", "evil", IMAGE, "true"]).run().success();
+    // Who is on a network is known to the runs as well: no address is given twice, and no name is lost.
+    let names = sandbox.state().join("networks").join(id.trim()).join("names");
+    std::fs::write(&names, "{garbage").unwrap();
+    idle(&sandbox, "two", &["--network", "good"]);
+    assert_ne!(addresses(&sandbox, "one"), addresses(&sandbox, "two"));
+    for name in ["one", "db"] {
+        sandbox.conductor(["exec", "two", "nslookup", name]).run().success();
+    }
+    std::fs::write(&names, "{garbage").unwrap();
+    let refused = sandbox.conductor(["network", "rm", "good"]).fails(1);
+    assert!(refused.contains("in use by one, two") || refused.contains("in use by two, one"), "{refused}");
+    // A network's record: the others go on, and it can be removed with its bridge and its rules.
+    std::fs::write(sandbox.root().join("networks/evil/network.json"), "{garbage").unwrap();
+    assert!(sandbox.conductor(["network", "ls", "--format", "{{.Name}}"]).ok().contains("good"));
+    let bridge = format!("cnd-{}", &evil[..8]);
+    let there = || Conductor::new("ip").args(["link", "show", &bridge]).run().exit_code() == 0;
+    assert!(there());
+    sandbox.conductor(["network", "rm", "evil"]).run().success();
+    assert!(!there());
+    let rules = Conductor::new("nft").args(["list", "table", "inet", "conductor"]).ok();
+    assert!(!rules.contains(&bridge), "{rules}");
+    sandbox.conductor(["network", "create", "evil"]).run().success();
+    // What one container asks for.
+    let one = sandbox.conductor(["inspect", "-f", "{{.Id}}", "one"]).ok();
+    std::fs::write(sandbox.root().join("containers").join(one.trim()).join("network.json"), "{garbage").unwrap();
+    sandbox.conductor(["network", "prune", "-f"]).run().success();
+    assert!(sandbox.conductor(["network", "ls", "--format", "{{.Name}}"]).ok().contains("good"));
+    end(&sandbox, &["one", "two"]);
 }
