@@ -37,8 +37,12 @@ const OPERATIONS: &[&[&str]] = &[
     &["restart", "--time", "0", "old"],
     &["rm", "-f", "old"],
     &["network", "create", "gamma"],
+    FIRST_ON_GAMMA,
     &["network", "inspect", "alpha"],
 ];
+
+/// The first container on a network makes its bridge.
+const FIRST_ON_GAMMA: &[&str] = &["run", "--rm", "--network", "gamma", "--name", "new", IMAGE, "true"];
 
 /// Every so many rounds somebody is killed.
 const EVERY: usize = 5;
@@ -77,6 +81,9 @@ fn one(context: &Context, round: usize, findings: &mut Findings) -> Result<(), F
         }
     }
     let operation = *random.one_of(OPERATIONS);
+    if operation == FIRST_ON_GAMMA {
+        checks.succeed(&["network", "create", "gamma"])?;
+    }
     let mut what = operation.join(" ");
     if round.is_multiple_of(EVERY) {
         let delay = Duration::from_micros(random.below(LATEST));

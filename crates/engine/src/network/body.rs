@@ -10,6 +10,7 @@ use net::link::{LinkChange, LinkStep, Links, Mac};
 use sys::{Calling, Errno};
 use trace::{Explain, Step};
 
+use super::decide::usual_link;
 use super::records::{self, Body, NetworkLock};
 use super::run::RunNetwork;
 use super::{Driver, Network, NetworkError};
@@ -27,7 +28,11 @@ pub(crate) fn ensure(engine: &Engine, network: &Network, lock: &NetworkLock) -> 
         Driver::Macvlan { parent, .. } | Driver::Ipvlan { parent, .. } => return parent_body(network, parent),
     };
     let way = engine.settings().map(|settings| settings.default_interface.clone());
-    if let Some(mut body) = records::body(engine.layout(), &network.id)
+    let found = records::body(engine.layout(), &network.id);
+    if found.as_ref().is_some_and(|body| body.unfinished) {
+        // Whoever was making it has died, and nobody is on it yet.
+        remove(engine, network)?;
+    } else if let Some(mut body) = found
         && sys::inet::link_index(link).doing(doing)?.is_some()
     {
         if let Some(way) = way.filter(|way| *way != body.way) {
@@ -38,12 +43,15 @@ pub(crate) fn ensure(engine: &Engine, network: &Network, lock: &NetworkLock) -> 
     }
     let host = net::link::Network::read(None).doing(doing)?;
     let mtu = network.mtu.unwrap_or_else(|| way_out_mtu(engine, &host));
-    let body = Body { mtu, way: way.flatten() };
-    make_bridge(engine, network, link, &body, &host)?;
+    let mut body = Body { mtu, way: way.flatten(), unfinished: true };
+    refuse_taken(network, link, &host)?;
+    lock.write_body(&body)?;
+    make_bridge(engine, network, link, &body, &host).inspect_err(|_| lock.forget_body())?;
     if !network.internal {
         forward(engine, network.has_ipv6(), &host)?;
     }
     ensure_rules(engine, &network_rules(network, &body))?;
+    body.unfinished = false;
     lock.write_body(&body)?;
     Ok(body)
 }
@@ -54,7 +62,7 @@ fn parent_body(network: &Network, parent: &str) -> Result<Body, Error> {
     let found = host.link(parent).ok_or_else(|| {
         NetworkError::Option(format!("network {} is on the link {parent}, which is not there", network.name))
     })?;
-    Ok(Body { mtu: network.mtu.unwrap_or(found.mtu), way: None })
+    Ok(Body { mtu: network.mtu.unwrap_or(found.mtu), ..Body::default() })
 }
 
 /// The configuration names another way out than that by which the network goes.
@@ -81,6 +89,25 @@ pub(crate) fn way_out_mtu(engine: &Engine, host: &net::link::Network) -> u32 {
     chosen.or_else(|| host.uplink()).map_or(USUAL_MTU, |link| link.mtu).clamp(1280, 65535)
 }
 
+/// Refuses to take a link or a subnet for a network's bridge that is somebody else's. Under the name that no other would choose
+/// a bridge is ours, and only its record was lost.
+fn refuse_taken(network: &Network, link: &str, host: &net::link::Network) -> Result<(), Error> {
+    let name = &network.name;
+    if let Some(found) = host.link(link) {
+        if found.kind.as_deref() == Some("bridge") && link == usual_link(&network.id) {
+            return Ok(());
+        }
+        let text = format!("network {name} needs the name {link} for its bridge, and another link has it");
+        return Err(NetworkError::Option(text).into());
+    }
+    let collision = |subnet| Some((subnet, host.collision(&subnet)?));
+    if let Some((subnet, with)) = network.pools.iter().find_map(|pool| collision(pool.subnet)) {
+        let with = format!("the host's route to {with}, which has come since network {name} was made");
+        return Err(NetworkError::Overlap { subnet, with }.into());
+    }
+    Ok(())
+}
+
 fn make_bridge(
     engine: &Engine,
     network: &Network,
@@ -88,30 +115,18 @@ fn make_bridge(
     body: &Body,
     host: &net::link::Network,
 ) -> Result<(), Error> {
-    let doing = || format!("bring network {} up", network.name);
-    match host.link(link) {
-        Some(found) if found.kind.as_deref() == Some("bridge") => {
-            tracing::debug!(link, "the bridge of a network is there already, without a record");
-            return Ok(());
-        }
-        Some(_) => {
-            let text =
-                format!("network {} needs the name {link} for its bridge, and another link has it", network.name);
-            return Err(NetworkError::Option(text).into());
-        }
-        None => {}
-    }
-    for pool in &network.pools {
-        if let Some(with) = host.collision(&pool.subnet) {
-            let with = format!("the host's route to {with}, which has come since network {} was made", network.name);
-            return Err(NetworkError::Overlap { subnet: pool.subnet, with }.into());
-        }
+    if host.link(link).is_some() {
+        tracing::debug!(link, "the bridge of a network is there already, without a record");
+        return Ok(());
     }
     let steps = bridge_steps(network, link, body.mtu);
     let mut links = Links::new(engine.recorder());
     links.apply(&steps).map_err(|error| {
-        // What is half made would be taken for the whole.
-        links.undo(&steps[..1]);
+        // What is half made would be taken for the whole, and what was there already is another's.
+        if error.errno() != Errno::EXIST {
+            links.undo(&steps[..1]);
+        }
+        let doing = || format!("bring network {} up", network.name);
         unsupported(error.errno(), "bridges").unwrap_or_else(|| Error::Doing { doing: doing(), source: error.into() })
     })
 }
@@ -344,40 +359,31 @@ pub(crate) fn bridges_ask_the_firewall() -> bool {
 
 /// Takes a network's body away: its rules, its bridge.
 pub(crate) fn remove(engine: &Engine, network: &Network) -> Result<(), Error> {
-    let Some(body) = records::body(engine.layout(), &network.id) else { return Ok(()) };
-    let elements = network_rules(network, &body);
-    if elements.is_empty() {
-        return Ok(());
+    let Driver::Bridge { link, .. } = &network.driver else { return Ok(()) };
+    match records::body(engine.layout(), &network.id) {
+        Some(_) => remove_bridge(engine, link),
+        // One that is not on record has no other name than the usual one.
+        None if sys::inet::link_index(&usual_link(&network.id)).doing(|| "look for a bridge")?.is_some() => {
+            remove_bridge(engine, &usual_link(&network.id))
+        }
+        None => Ok(()),
     }
-    let doing = || format!("take network {} down", network.name);
-    let mut firewall = open_firewall(engine)?;
-    if firewall.state().doing(doing)? == State::Current {
-        firewall.apply(&FirewallStep::remove(format!("close network {}", network.name), elements)).doing(doing)?;
-        firewall.withdraw_if_empty(super::decide::LINKS).doing(doing)?;
-    }
-    if let Driver::Bridge { link, .. } = &network.driver {
-        let remove = LinkStep::host(LinkChange::Remove(link.clone()));
-        Links::new(engine.recorder()).apply(&[remove]).doing(doing)?;
-    }
-    Ok(())
 }
 
-/// Takes away what a network has that is not on record any more: a bridge that has the usual name, and the elements in which that
-/// name stands, with those of its subnets.
-pub(crate) fn remove_unknown(engine: &Engine, id: &super::NetworkId) -> Result<(), Error> {
-    let doing = || format!("take network {} down", id.short());
-    let link = super::decide::usual_link(id);
+/// Takes away a bridge, and the elements in which its name stands, with those of its subnets: whatever record of them is left.
+pub(crate) fn remove_bridge(engine: &Engine, link: &str) -> Result<(), Error> {
+    let doing = || format!("take the bridge {link} down");
     let mut firewall = open_firewall(engine)?;
     let all = firewall.elements().doing(doing)?;
-    let names = |element: &Element| element.key.contains(&Part::Interface(link.clone()));
+    let names = |element: &Element| element.key.contains(&Part::Interface(link.to_owned()));
     let subnets: Vec<_> = all.iter().filter(|element| names(element)).flat_map(|element| &element.key).collect();
     let is_its = |element: &&Element| {
         names(element) || matches!(&element.key[..], [subnet @ Part::Subnet(_)] if subnets.contains(&subnet))
     };
     let elements: Vec<_> = all.iter().filter(is_its).cloned().collect();
     if !elements.is_empty() {
-        firewall.apply(&FirewallStep::remove(format!("close network {}", id.short()), elements)).doing(doing)?;
+        firewall.apply(&FirewallStep::remove(format!("close the bridge {link}"), elements)).doing(doing)?;
         firewall.withdraw_if_empty(super::decide::LINKS).doing(doing)?;
     }
-    Links::new(engine.recorder()).apply(&[LinkStep::host(LinkChange::Remove(link))]).doing(doing)
+    Links::new(engine.recorder()).apply(&[LinkStep::host(LinkChange::Remove(link.to_owned()))]).doing(doing)
 }

@@ -96,7 +96,7 @@ impl Engine {
             imagined.steps.extend(body::forwarding_steps(network.has_ipv6(), host));
         }
         let way = self.settings().and_then(|settings| settings.default_interface.clone());
-        let rules = body::network_rules(&network, &Body { mtu: 0, way });
+        let rules = body::network_rules(&network, &Body { way, ..Body::default() });
         if let Some(first) = rules.first()
             && !firewall.holds(first).doing(|| "look at the firewall")?
         {

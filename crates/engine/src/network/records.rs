@@ -25,13 +25,16 @@ use crate::layout::Layout;
 use crate::{ContainerId, Error, ledger, records, remove};
 
 /// A network's bridge as it was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Body {
     /// The largest packet of its endpoints.
     pub(crate) mtu: u32,
     /// The one link by which they reach the outside, where the configuration names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) way: Option<String>,
+    /// It is being made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) unfinished: bool,
 }
 
 /// The right to change a network: its leases and its bridge.
@@ -109,6 +112,11 @@ impl NetworkLock {
 
     pub(crate) fn write_body(&self, body: &Body) -> Result<(), Error> {
         records::write(&self.layout.network_state(&self.id).join(BODY), body, Durability::Cached)
+    }
+
+    /// Removes the record of a bridge that could not be made.
+    pub(crate) fn forget_body(&self) {
+        let _ = std::fs::remove_file(self.layout.network_state(&self.id).join(BODY));
     }
 
     /// Removes all that the network has in the state directory, and with it the lock.

@@ -88,7 +88,7 @@ impl Engine {
             }
             let lock = NetworkLock::take(self.layout(), &id)?;
             refuse_if_used(name, &lock)?;
-            body::remove_unknown(self, &id)?;
+            body::remove_bridge(self, &decide::usual_link(&id))?;
             lock.remove()?;
         }
         records::forget_name(self.layout(), name)

@@ -114,3 +114,18 @@ fn what_is_damaged_costs_nobody_else_anything() {
     assert!(sandbox.conductor(["network", "ls", "--format", "{{.Name}}"]).ok().contains("good"));
     end(&sandbox, &["one", "two"]);
 }
+
+#[test]
+fn a_bridge_of_somebody_else_is_left_alone() {
+    let sandbox = busybox();
+    let ip = |words: &str| Conductor::new("ip").args(words.split(' ')).run().exit_code();
+    assert_eq!(ip("link add br0 type bridge") + ip("address add 10.66.0.1/24 dev br0") + ip("link set br0 up"), 0);
+    let named = ["network", "create", "-o", "com.docker.network.bridge.name=br0"];
+    sandbox.conductor(named).args(["--subnet", "10.67.0.0/24", "alpha"]).run().success();
+    let refused = sandbox.conductor(["run", "--rm", "--network", "alpha", IMAGE, "true"]).fails(125);
+    assert!(refused.contains("needs the name br0 for its bridge, and another link has it"), "{refused}");
+    sandbox.conductor(["network", "rm", "alpha"]).run().success();
+    assert_eq!(ip("link show br0"), 0);
+    assert_eq!(ip("link delete br0"), 0);
+    end(&sandbox, &[]);
+}
