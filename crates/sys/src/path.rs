@@ -46,6 +46,11 @@ impl Root {
         self.open_with(path, OFlags::RDONLY | OFlags::NONBLOCK, ResolveFlags::empty()).map(Into::into)
     }
 
+    /// Opens a file that is there for writing: on the root's own mount, and by no link.
+    pub fn open_to_write(&self, path: &Path) -> Result<std::fs::File> {
+        self.open_with(path, OFlags::WRONLY, ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV).map(Into::into)
+    }
+
     fn open_with(&self, path: &Path, flags: OFlags, resolve: ResolveFlags) -> Result<OwnedFd> {
         let name = if path.as_os_str().is_empty() { Path::new("/") } else { path };
         let resolve = resolve | ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;

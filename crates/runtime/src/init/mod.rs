@@ -8,6 +8,7 @@ pub(crate) mod rootfs;
 
 use std::ffi::CString;
 use std::fs;
+use std::io::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -167,7 +168,7 @@ fn apply(init: &Init<'_>, state: &mut State, index: usize, step: &InitStep) -> R
         InitStep::RootPropagation(propagation) => sys::mount::set_propagation(Path::new("/"), *propagation, true)?,
         InitStep::EnsureCwd(path) => root(state)?.ensure_cwd(path)?,
         InitStep::Terminal => state.terminal = Some(show_terminal(init, root(state)?)?),
-        InitStep::Sysctl { key, value } => set_parameter(key, value)?,
+        InitStep::Sysctl { key, value } => set_parameter(root(state)?, key, value)?,
         InitStep::ReadOnly(path) => root(state)?.make_read_only(path)?,
         InitStep::Mask(path) => root(state)?.mask(path)?,
         InitStep::SealRoot => root(state)?.seal()?,
@@ -230,12 +231,18 @@ pub(crate) fn open_terminal(channel: &Channel, plan: &ProcessPlan, size: Termina
     Ok(pair.slave)
 }
 
-fn set_parameter(key: &str, value: &str) -> Result<(), Fault> {
-    write_file(&sysctl_path(key).to_string_lossy(), value)
+fn set_parameter(root: &RootFs, key: &str, value: &str) -> Result<(), Fault> {
+    let path = sysctl_path(key);
+    let written = root.open_parameter(path.strip_prefix("/proc").unwrap_or(&path))?.write_all(value.as_bytes());
+    written.map_err(|error| unwritten(&path.to_string_lossy(), value, &error))
 }
 
 fn write_file(path: &str, text: &str) -> Result<(), Fault> {
-    fs::write(path, text).map_err(|error| Fault::Sys(sys::Error::from_io(format!("write({path:?}, {text:?})"), &error)))
+    fs::write(path, text).map_err(|error| unwritten(path, text, &error))
+}
+
+fn unwritten(path: &str, text: &str, error: &std::io::Error) -> Fault {
+    Fault::Sys(sys::Error::from_io(format!("write({path:?}, {text:?})"), error))
 }
 
 /// Tells the creator something and waits for the answer that is due.

@@ -5,6 +5,7 @@
 //! there whatever happens.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -58,6 +59,8 @@ pub(crate) struct RootFs {
     root: Root,
     /// An empty read-only directory that hides others; made and attached when it is first needed.
     empty: Option<OwnedFd>,
+    /// The container's procfs.
+    proc: Option<Root>,
 }
 
 impl RootFs {
@@ -78,11 +81,11 @@ impl RootFs {
         let private = Attributes { propagation: Some(mount::Propagation::Private), ..Attributes::default() };
         mount::set_attributes(source, &private, false)?;
         let root = Root::from_fd(paths::duplicate(source)?);
-        Ok(Self { root, empty: None })
+        Ok(Self { root, empty: None, proc: None })
     }
 
     /// Mounts something below the root.
-    pub(crate) fn apply_mount(&self, index: usize, step: &MountStep, prepared: &Prepared) -> sys::Result<()> {
+    pub(crate) fn apply_mount(&mut self, index: usize, step: &MountStep, prepared: &Prepared) -> sys::Result<()> {
         if step.source == MountSource::Remount {
             let target = self.root.resolve(&step.destination)?;
             return mount::set_attributes(&target, &attributes(step, true), false);
@@ -110,7 +113,19 @@ impl RootFs {
             let change = Attributes { propagation: Some(*propagation), ..Attributes::default() };
             mount::set_attributes(source, &change, recursion.is_recursive())?;
         }
+        if step.has_parameters() {
+            self.proc = Some(Root::from_fd(paths::duplicate(source)?));
+        }
         Ok(())
+    }
+
+    /// Opens a kernel parameter. The host's procfs leads to it as well, but more slowly with every other network namespace
+    /// in which somebody looked for it there: the kernel keeps what they found in one chain.
+    pub(crate) fn open_parameter(&self, path: &Path) -> sys::Result<File> {
+        match &self.proc {
+            Some(proc) => proc.open_to_write(path),
+            None => Root::open(Path::new("/proc"))?.open_to_write(path),
+        }
     }
 
     /// A tmpfs without a mode of its own looks like the directory that it covers, if there is one.

@@ -15,7 +15,7 @@ pub mod steps;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use cgroup::{CgroupPath, CgroupPlan, Hierarchies};
 use oci::runtime::{Linux, Spec};
@@ -189,9 +189,6 @@ fn plan_file_system(
         Some(Propagation::Private) => Propagation::Private,
         _ => Propagation::Slave,
     }));
-    // Written through the host's procfs, which the root cannot have replaced by something else (CVE-2025-52881); a
-    // parameter belongs to the namespaces of whoever writes it.
-    steps.extend(plan_sysctls(linux, namespaces)?);
     let root = match &inputs.root {
         Some(root) => root.clone(),
         None => {
@@ -206,7 +203,13 @@ fn plan_file_system(
     let own_dev = !mounts
         .iter()
         .any(|mount| mount.destination == Path::new("/dev") && matches!(mount.source, MountSource::Bind(..)));
-    steps.extend(mounts.into_iter().map(InitStep::Mount));
+    // Written through a procfs that the root cannot have replaced by something else (CVE-2025-52881): the container's own
+    // while it is new, or the host's. A parameter belongs to the namespaces of whoever writes it.
+    let after_proc = mounts.iter().position(MountStep::has_parameters).map_or(0, |index| index + 1);
+    let mounts: Vec<_> = mounts.into_iter().map(InitStep::Mount).collect();
+    steps.extend_from_slice(&mounts[..after_proc]);
+    steps.extend(plan_sysctls(linux, namespaces)?);
+    steps.extend_from_slice(&mounts[after_proc..]);
     if own_dev {
         let devices = linux.devices().as_deref().unwrap_or_default();
         steps.extend(mounts::plan_nodes(devices, namespaces.has_users()).into_iter().map(InitStep::Node));
@@ -244,6 +247,10 @@ fn plan_sysctls(linux: &Linux, namespaces: &NamespacePlan) -> Result<Vec<InitSte
 }
 
 fn sysctl_namespace(key: &str) -> Option<NamespaceKind> {
+    // `net/../kernel/panic` is not one of the network's.
+    if steps::sysctl_path(key).components().any(|part| part == Component::ParentDir) {
+        return None;
+    }
     let key = key.replace('/', ".");
     let ipc = ["kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax"];
     let ipc_too = ["kernel.shmmni", "kernel.shm_rmid_forced"];

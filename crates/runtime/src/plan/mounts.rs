@@ -124,6 +124,12 @@ impl MountStep {
         matches!(&self.source, MountSource::New { kind, .. } if kind == "tmpfs")
     }
 
+    /// Tells whether a new procfs is mounted in which kernel parameters can be set.
+    pub fn has_parameters(&self) -> bool {
+        let is_proc = matches!(&self.source, MountSource::New { kind, .. } if kind == "proc");
+        is_proc && self.options.data.is_empty() && !self.options.set.contains(Attr::MOUNT_ATTR_RDONLY)
+    }
+
     /// Tells whether what is mounted below it shall show on the host as well.
     pub fn shares(&self) -> bool {
         self.options.propagation.iter().any(|(propagation, _)| *propagation == Propagation::Shared)

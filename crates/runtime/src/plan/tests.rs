@@ -51,12 +51,26 @@ fn the_plan_of_a_container_such_as_docker_asks_for() {
 }
 
 #[test]
-fn parameters_are_set_before_there_is_a_root_to_deceive_us() {
-    let plan = plan(docker_like(), None).unwrap();
-    let text = told(&plan);
-    let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("{words} in {text}"));
-    assert!(at("make every mount slave") < at("set the kernel parameter"));
-    assert!(at("set the kernel parameter") < at("bind the root directory"));
+fn parameters_are_set_before_anything_can_cover_the_new_procfs() {
+    let mut spec = docker_like();
+    let text = told(&plan(spec.clone(), None).unwrap());
+    let at = |text: &str, words: &str| text.find(words).unwrap_or_else(|| panic!("{words} in {text}"));
+    assert!(at(&text, "mount a new proc on /proc") < at(&text, "set the kernel parameter"));
+    assert!(at(&text, "set the kernel parameter") < at(&text, "mount a new tmpfs on /dev"));
+    // Without one that can be written the host's is used, before anything else is mounted.
+    spec["mounts"][0]["options"] = json!(["ro"]);
+    let text = told(&plan(spec, None).unwrap());
+    assert!(at(&text, "set the kernel parameter") < at(&text, "mount a new proc on /proc"));
+}
+
+#[test]
+fn a_parameter_of_the_host_is_refused_under_every_name() {
+    for key in ["kernel.panic", "net/../kernel/panic", "net.//.kernel.panic", "fs/mqueue/../file-max"] {
+        let mut spec = docker_like();
+        spec["linux"]["sysctl"] = json!({ key: "1" });
+        let error = plan(spec, None).map(drop).unwrap_err();
+        assert!(error.to_string().contains("is not a parameter of any namespace"), "{key}: {error}");
+    }
 }
 
 #[test]

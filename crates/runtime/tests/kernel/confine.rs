@@ -222,7 +222,10 @@ fn parameters_of_the_containers_namespaces_are_set() {
         "net.ipv4.ip_forward": "1", "net/ipv4/conf/all/rp_filter": "0", "kernel.msgmax": "12345", "fs.mqueue.msg_max": "42"
     });
     let script = "cd /proc/sys; cat net/ipv4/ip_forward net/ipv4/conf/all/rp_filter kernel/msgmax fs/mqueue/msg_max";
-    Case::sh(script).set("/linux/sysctl", parameters).run().says(&["1", "0", "12345", "42"]);
+    let case = || Case::sh(script).set("/linux/sysctl", parameters.clone());
+    case().run().says(&["1", "0", "12345", "42"]);
+    // The container's procfs cannot be written, so the host's is.
+    case().set("/mounts/0/options", json!(["ro"])).run().says(&["1", "0", "12345", "42"]);
     assert_ne!(fs::read_to_string("/proc/sys/kernel/msgmax").unwrap().trim(), "12345");
 }
 
