@@ -43,6 +43,7 @@ const NEEDS: &[(&str, &[&str])] = &[
             "iproute2",
             "iptables",
             "iputils-ping",
+            "keyutils",
             "ncurses-base",
             "netavark",
             "nftables",

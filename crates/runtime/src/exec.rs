@@ -173,6 +173,7 @@ fn join(
         namespace::enter_process(options.pidfd, &others).map_err(failed("join the container's namespaces"))?;
     }
     processes::new_session().map_err(failed("start a session"))?;
+    crate::init::new_keyring().map_err(failed("start a session keyring"))?;
     match plan.terminal {
         Some(size) => crate::init::open_terminal(channel, plan, size).map(Some).map_err(failed("open a terminal")),
         None => Ok(None),

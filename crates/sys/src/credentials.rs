@@ -154,9 +154,11 @@ pub fn effective_user() -> u32 {
 }
 
 /// Gives the calling process a new session keyring of its own, so that it does not share its parent's keys.
-pub fn join_new_keyring(name: &std::ffi::CStr) -> Result<()> {
+///
+/// It has no name: a name is one by which another could join it, and for which the kernel looks through all that have one.
+pub fn join_new_keyring() -> Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
-    // SAFETY: the name is a C string that the kernel copies during the call.
-    let ret = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr()) };
-    check(ret, || format!("keyctl(KEYCTL_JOIN_SESSION_KEYRING, {name:?})")).map(drop)
+    // SAFETY: no memory is passed.
+    let ret = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
+    check(ret, || "keyctl(KEYCTL_JOIN_SESSION_KEYRING)").map(drop)
 }

@@ -1,6 +1,6 @@
 //! `exec`: another program in a container that runs.
 
-use testkit::Sandbox;
+use testkit::{Conductor, Sandbox};
 
 use crate::{IMAGE, busybox};
 
@@ -73,5 +73,22 @@ fn no_program_of_the_container_can_write_to_our_binary() {
     assert_eq!(sandbox.conductor(["exec", "eg", "sh", "-c", script]).ok(), "");
     let descriptors = sandbox.conductor(["exec", "eg", "ls", "/proc/self/fd"]).ok();
     assert_eq!(descriptors.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3"]);
+    end(&sandbox);
+}
+
+#[test]
+fn the_keys_of_the_caller_s_session_stay_outside() {
+    let sandbox = busybox();
+    let conductor =
+        format!("{} --root {:?} --state {:?}", env!("CARGO_BIN_EXE_conductor"), sandbox.root(), sandbox.state());
+    // A key that none but its session sees.
+    let script = format!(
+        "keyctl setperm $(keyctl add user of-the-caller x @s) 0x3f000000; grep -c of-the-caller /proc/keys
+         {conductor} run -d --privileged --name eg {IMAGE} sleep 1000 > /dev/null
+         {conductor} exec eg grep -c of-the-caller /proc/keys
+         {conductor} run --rm --privileged {IMAGE} grep -c of-the-caller /proc/keys"
+    );
+    let seen = Conductor::new("keyctl").args(["session", "-", "sh", "-c", &script]).run();
+    assert_eq!(seen.stdout, "1\n0\n0\n", "{seen:?}");
     end(&sandbox);
 }

@@ -6,7 +6,6 @@
 pub(crate) mod process;
 pub(crate) mod rootfs;
 
-use std::ffi::CString;
 use std::fs;
 use std::io::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
@@ -152,7 +151,7 @@ fn apply(init: &Init<'_>, state: &mut State, index: usize, step: &InitStep) -> R
         InitStep::BecomeRoot => become_root(init)?,
         InitStep::LoopbackUp => sys::link::set_up("lo")?,
         InitStep::NewSession => processes::new_session()?,
-        InitStep::NewKeyring(name) => new_keyring(name)?,
+        InitStep::NewKeyring => new_keyring()?,
         InitStep::HostName(name) => namespace::set_host_name(name)?,
         InitStep::DomainName(name) => namespace::set_domain_name(name)?,
         InitStep::Isolate(propagation) => sys::mount::set_propagation(Path::new("/"), *propagation, true)?,
@@ -206,11 +205,10 @@ fn become_root(init: &Init<'_>) -> Result<(), Fault> {
 }
 
 /// A kernel without keyrings, or a filter of an outer container over keyctl(2), is no reason not to run.
-fn new_keyring(name: &str) -> Result<(), Fault> {
-    let name = CString::new(name).map_err(|_| Fault::Told("the name holds a NUL byte".to_owned()))?;
-    match credentials::join_new_keyring(&name) {
+pub(crate) fn new_keyring() -> sys::Result<()> {
+    match credentials::join_new_keyring() {
         Err(error) if matches!(error.errno(), sys::Errno::NOSYS | sys::Errno::PERM | sys::Errno::DQUOT) => Ok(()),
-        done => Ok(done?),
+        done => done,
     }
 }
 

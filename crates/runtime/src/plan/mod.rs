@@ -166,7 +166,7 @@ fn plan_identity(spec: &Spec, inputs: &Inputs<'_>, namespaces: &NamespacePlan) -
         steps.push(InitStep::LoopbackUp);
     }
     steps.push(InitStep::NewSession);
-    steps.push(InitStep::NewKeyring(format!("_ses.{}", inputs.id)));
+    steps.push(InitStep::NewKeyring);
     if namespaces.has(NamespaceKind::Uts) {
         steps.extend(spec.hostname().clone().filter(|name| !name.is_empty()).map(InitStep::HostName));
         steps.extend(spec.domainname().clone().filter(|name| !name.is_empty()).map(InitStep::DomainName));

@@ -27,7 +27,7 @@ pub enum InitStep {
     /// Starts a session of its own.
     NewSession,
     /// Starts a session keyring of its own.
-    NewKeyring(String),
+    NewKeyring,
     /// Sets the host name.
     HostName(String),
     /// Sets the NIS domain name.
@@ -100,9 +100,7 @@ impl Explain for InitStep {
             }
             Self::LoopbackUp => Step::inside("switch the loopback interface on", "ip link set lo up"),
             Self::NewSession => Step::inside("start a session of its own", "# setsid"),
-            Self::NewKeyring(name) => {
-                Step::inside(format!("start a session keyring {name} of its own"), "# keyctl session")
-            }
+            Self::NewKeyring => Step::inside("start a session keyring of its own", "# keyctl session"),
             Self::HostName(name) => Step::inside(
                 format!("set the host name to {name}"),
                 format!("echo {} > /proc/sys/kernel/hostname", quote(name)),

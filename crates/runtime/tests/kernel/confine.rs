@@ -204,19 +204,6 @@ fn what_has_a_name_on_the_host_is_not_given_to_the_user() {
 }
 
 #[test]
-fn the_session_keyring_is_new() {
-    let case = Case::sh("grep -c _ses /proc/keys; grep _ses /proc/keys | sed 's/.*_ses/_ses/'").edit(|spec| {
-        spec["linux"]["maskedPaths"].as_array_mut().unwrap().retain(|path| path != "/proc/keys");
-    });
-    if !std::path::Path::new("/proc/keys").exists() {
-        println!("left out: this kernel shows no /proc/keys");
-        return;
-    }
-    let text = case.run().prints();
-    assert!(text.contains(&format!("_ses.{}", case.id)), "{text}");
-}
-
-#[test]
 fn parameters_of_the_containers_namespaces_are_set() {
     let parameters = json!({
         "net.ipv4.ip_forward": "1", "net/ipv4/conf/all/rp_filter": "0", "kernel.msgmax": "12345", "fs.mqueue.msg_max": "42"

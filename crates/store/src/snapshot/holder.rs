@@ -8,10 +8,12 @@
 //! inode number or its start time), that the descriptor is an EROFS mount, and that its UUID is that of the index. Whatever fails, the answer is a mount of
 //! one's own. Records of the dead are removed by the one who meets them, and by whoever settles what a crash left.
 
-use std::fs;
+use std::fs::{self, File};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::RawDir;
 use serde::{Deserialize, Serialize};
 use sys::{Calling, mount, process};
 use trace::{Explain, Recorder, Step};
@@ -75,12 +77,12 @@ impl Drop for Holder {
 /// Takes a copy of the view of an image from any living holder.
 pub(super) fn take(state: &Path, image: &Image, recorder: &Recorder) -> Option<OwnedFd> {
     let directory = directory(state, &image.chain);
-    let names = file::names(&directory).ok().filter(|names| !names.is_empty())?;
+    // Few names at a time: the first is mostly the right one, and there may be hundreds.
+    let mut buffer = [MaybeUninit::uninit(); 512];
+    let mut names = RawDir::new(File::open(&directory).ok()?, &mut buffer);
     let uuid = image.index_uuid()?;
-    for name in names {
-        if name.parse::<u32>().is_err() {
-            continue;
-        }
+    while let Some(Ok(entry)) = names.next() {
+        let Some(name) = entry.file_name().to_str().ok().filter(|name| name.parse::<u32>().is_ok()) else { continue };
         let path = directory.join(name);
         let Some(record) = read(&path) else { continue };
         match take_from(&record, uuid, recorder) {
