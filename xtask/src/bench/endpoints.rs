@@ -3,17 +3,21 @@
 use super::Rounds;
 use super::hosts::{Host, Subject, remove_all, take_turns};
 use super::podman;
+use super::rows::floor_image;
 use super::stopwatch::median;
 use super::subjects::{IMAGE, Workplace};
 use super::table::Figure;
 use crate::Outcome;
 
-/// How many containers come onto one network. It has room for them, and no other network is on this host.
+/// How many containers come onto one network, which has room for them.
 const CROWD: usize = 500;
-const SUBNET: &str = "10.77.0.0/16";
+const SUBNET: &str = "10.78.0.0/16";
 
-/// The medians of so many starts stand for the 1st, the 100th and the 500th.
-const AROUND: usize = 5;
+/// How often the 1st, the 100th and the 500th come.
+const LAPS: usize = 25;
+
+/// A place for the floor on the network that is filled.
+const FLOOR: &[&str] = &["--bridge", "crowd0", "--address", "10.78.255.2/16", "--gateway", "10.78.0.1"];
 
 /// The most that the 500th may take, as a part of what the first takes.
 const GROWTH: f64 = 1.2;
@@ -35,13 +39,13 @@ pub(super) fn endpoints(place: &Workplace, rounds: Rounds) -> Outcome<Vec<Figure
     podman::remove_both(place, &ours.host, &theirs.host)?;
     let crowd = crowd(place, &mut ours.host);
     remove_all(place, &ours.host)?;
-    ours.host.succeed(place, &place.engine(&["network", "rm", "bench"]))?;
+    ours.host.succeed(place, &place.engine(&["network", "prune", "--force"]))?;
     let [theirs, ours] = laps?;
     let figure = |(at, change): (usize, &&str)| {
         let times = [("podman", median(&theirs[at])), ("conductor", median(&ours[at]))];
         Figure::ratio(&format!("network {change}"), "ms", &times, "podman", BESIDE_PODMAN)
     };
-    Ok(CHANGES.iter().enumerate().map(figure).chain([crowd?]).collect())
+    Ok(CHANGES.iter().enumerate().map(figure).chain(crowd?).collect())
 }
 
 fn changes(line: impl Fn(&[&str]) -> Vec<String>) -> Vec<Vec<String>> {
@@ -50,20 +54,53 @@ fn changes(line: impl Fn(&[&str]) -> Vec<String>) -> Vec<Vec<String>> {
 
 /// Makes the network, and the container that is put on it.
 fn prepare(place: &Workplace, host: &Host, more: &[&str], line: impl Fn(&[&str]) -> Vec<String>) -> Outcome {
-    host.succeed(place, &line(&[&["network", "create", "--subnet", SUBNET], more, &["bench"]].concat()))?;
+    host.succeed(place, &line(&[&["network", "create", "--subnet", "10.77.0.0/16"], more, &["bench"]].concat()))?;
     host.succeed(place, &line(&["run", "-d", "--name", "bench-runs", IMAGE, "/wait"])).map(drop)
 }
 
-/// Starts one container after the other.
-fn crowd(place: &Workplace, host: &mut Host) -> Outcome<Figure> {
-    let mut laps = Vec::with_capacity(CROWD);
+/// What a start takes beside so many others.
+struct Beside {
+    floor: f64,
+    ours: f64,
+}
+
+/// A network is filled, and one more comes while few and while many are on it. Much of what a start takes grows with all that
+/// runs on a machine (the kernel looks at each process when a root is changed, at each sysfs when one is mounted), so what the
+/// floor takes is measured beside as many.
+fn crowd(place: &Workplace, host: &mut Host) -> Outcome<Vec<Figure>> {
+    let words = ["network", "create", "--subnet", SUBNET, "-o", "com.docker.network.bridge.name=crowd0", "crowd"];
+    host.succeed(place, &place.engine(&words))?;
     // The first of all makes the bridge, and is none of those that are counted.
-    for number in 0..=CROWD {
-        let name = format!("bench-{number}");
-        laps.push(host.time(&place.engine(&["run", "-d", "--network", "bench", "--name", &name, IMAGE, "/wait"]))?);
+    host.succeed(place, &place.engine(&["run", "--rm", "--network", "crowd", IMAGE, "/noop"]))?;
+    let floor = floor_image(place, FLOOR, "/noop")?;
+    let mut there = 0;
+    let mut measured = Vec::with_capacity(3);
+    for number in [1, CROWD / 5, CROWD] {
+        for other in there + 1..number {
+            host.succeed(place, &start(place, &format!("other-{other}")))?;
+        }
+        there = number - 1;
+        measured.push(one_more(place, host, &floor)?);
     }
-    let [first, hundredth, last] =
-        [0, 100 - AROUND / 2, CROWD - AROUND].map(|from| median(&laps[1 + from..][..AROUND]));
-    let times = [("1st", first), ("100th", hundredth), ("conductor", last)];
-    Ok(Figure::ratio("the 500th on one network", "ms", &times, "1st", GROWTH))
+    let [first, hundredth, last] = &measured[..] else { return Ok(Vec::new()) };
+    let times = [("1st", first.ours), ("100th", hundredth.ours), ("conductor", last.ours)];
+    let growth = [("floor", last.floor / first.floor), ("conductor", last.ours / first.ours)];
+    Ok(vec![
+        Figure::ratio("the 500th on one network", "ms", &times, "1st", GROWTH),
+        Figure::ratio("how much longer than the 1st", "x", &growth, "floor", GROWTH),
+    ])
+}
+
+fn start(place: &Workplace, name: &str) -> Vec<String> {
+    place.engine(&["run", "-d", "--network", "crowd", "--name", name, IMAGE, "/wait"])
+}
+
+fn one_more(place: &Workplace, host: &mut Host, floor: &[String]) -> Outcome<Beside> {
+    let (mut floors, mut ours) = (Vec::with_capacity(LAPS), Vec::with_capacity(LAPS));
+    for _ in 0..LAPS {
+        floors.push(host.time(floor)?);
+        ours.push(host.time(&start(place, "more"))?);
+        host.succeed(place, &place.engine(&["rm", "-f", "more"]))?;
+    }
+    Ok(Beside { floor: median(&floors), ours: median(&ours) })
 }
