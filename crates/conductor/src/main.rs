@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 use personality::Face;
 
+/// None of the faces is inlined, since a monitor stays for as long as its container, and with it the frame of this function.
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     let (face, used) = personality::choose(&words);

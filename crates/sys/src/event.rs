@@ -57,6 +57,13 @@ impl Poller {
             Err(errno) => Err(Error::new("epoll_wait()", errno)),
         }
     }
+
+    /// Does the same after letting go of the program's text: of what led here, next to nothing is needed while we wait.
+    pub fn wait_lightly(&self, timeout: Option<Duration>) -> Result<Vec<Ready>> {
+        // A process that stays large waits all the same.
+        let _ = crate::memory::release_text();
+        self.wait(timeout)
+    }
 }
 
 /// Tells whether a write to a descriptor would not wait: it takes something now, or fails at once.

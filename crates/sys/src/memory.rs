@@ -6,8 +6,8 @@ use std::io::Write as _;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::mm::{Advice, madvise};
 
-use crate::errno::check;
 use crate::{Calling, Result};
 
 /// Makes a file in memory that holds these bytes and that nobody can change any more (memfd_create(2), `F_ADD_SEALS`).
@@ -25,6 +25,7 @@ pub fn sealed_file(name: &CStr, bytes: &[u8]) -> Result<OwnedFd> {
 ///
 /// The kernel maps program text in generous pieces around each fault, and a process that only waits needs next to none of
 /// what it needed to get there.
+#[inline]
 pub fn release_text() -> Result<()> {
     // Both symbols are made by the linker; their addresses alone are taken, nothing is read.
     let (start, end) = (&raw const __executable_start, &raw const etext);
@@ -33,8 +34,8 @@ pub fn release_text() -> Result<()> {
     let length = end.saturating_sub(start);
     // SAFETY: from the start of the program to the end of its text lie only read-only pages that are mapped from the
     // binary. MADV_DONTNEED unmaps them, and the next use maps the same bytes again.
-    let ret = unsafe { libc::madvise(std::ptr::without_provenance_mut(start), length, libc::MADV_DONTNEED) };
-    check(ret.into(), || format!("madvise({start:#x}, {length}, MADV_DONTNEED)")).map(drop)
+    let done = unsafe { madvise(std::ptr::without_provenance_mut(start), length, Advice::LinuxDontNeed) };
+    done.call(|| format!("madvise({start:#x}, {length}, MADV_DONTNEED)"))
 }
 
 /// Lets go of the pages of the heap in which nothing is held any more.
@@ -56,7 +57,7 @@ pub fn release_stack() {
     // SAFETY: a stack grows down, so below its pointer (and the page that the call itself may use) lies nothing that
     // anybody will read. The kernel keeps other mappings a megabyte away from a main thread's stack (stack_guard_gap), and
     // those of other threads have a guard page and are not meant: only a process with one thread calls this.
-    let _ = unsafe { libc::madvise(std::ptr::without_provenance_mut(start), end - start, libc::MADV_DONTNEED) };
+    let _ = unsafe { madvise(std::ptr::without_provenance_mut(start), end - start, Advice::LinuxDontNeed) };
 }
 
 unsafe extern "C" {

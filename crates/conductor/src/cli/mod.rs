@@ -19,6 +19,7 @@ use crate::ui;
 use globals::Leading;
 
 /// Runs one command line (without the program's name), and reports its failure.
+#[inline(never)]
 pub(crate) fn main(face: Face, words: &[OsString]) -> ExitCode {
     report(run(face, words))
 }

@@ -20,6 +20,7 @@ use crate::personality::Face;
 use crate::ui;
 
 /// Runs one command line (without the program's name), and reports its failure.
+#[inline(never)]
 pub(crate) fn main(words: &[OsString]) -> ExitCode {
     cli::report(run(words))
 }

@@ -23,6 +23,7 @@ use crate::ui;
 use globals::Globals;
 
 /// Runs one command line (without the program's name), and reports its failure.
+#[inline(never)]
 pub(crate) fn main(program: &'static str, words: &[OsString]) -> ExitCode {
     let (globals, rest) = match globals::parse(program, words) {
         Ok(parsed) => parsed,

@@ -29,6 +29,7 @@ pub(super) fn begin(files: &LogFiles) {
 }
 
 /// Packs; `arguments` are those after the face's word: a name, for people, and the order.
+#[inline(never)]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let order = arguments.into_iter().nth(1).and_then(|text| serde_json::from_str(text.to_str()?).ok());
     let Some(files): Option<LogFiles> = order else { return ExitCode::FAILURE };

@@ -123,6 +123,7 @@ fn close_stopped(engine: &Engine, id: &ContainerId) -> Result<(), Error> {
 }
 
 /// Starts a container again; `arguments` are those after the face's word: whom, for people, and the order.
+#[inline(never)]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let again = arguments.into_iter().nth(1).and_then(|text| serde_json::from_str::<Again>(text.to_str()?).ok());
     // Nobody listens: what went wrong is on record with the container.

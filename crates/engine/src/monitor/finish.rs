@@ -21,6 +21,7 @@ use crate::{Error, RestartPolicy, remove};
 
 impl Monitor {
     /// Ends the run, or hands it on to the next one.
+    #[inline(never)]
     pub(super) fn finish(mut self, status: ExitStatus) -> sys::Result<()> {
         self.end_probe();
         self.drain();

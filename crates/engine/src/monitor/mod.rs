@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use net::names::server::Server;
 use store::snapshot::Holder;
-use sys::event::{EventFlags, Poller};
+use sys::event::{EventFlags, Poller, Ready};
 use sys::process::ExitStatus;
 
 use crate::layout::Layout;
@@ -134,30 +134,23 @@ impl Monitor {
 
     /// Serves the container until it has ended, and clears away what is left of the run.
     fn watch(mut self) -> sys::Result<()> {
-        let (mut holder, mut settled) = (None, false);
+        let (mut holder, mut settled, mut shrunk) = (None, false, false);
         let status = loop {
             let is_large = !settled || self.is_large();
             let names = self.names.as_ref().and_then(Server::patience);
             let patience = [is_large.then_some(SETTLED), self.health_patience(), names];
-            let ready = self.poller.wait(patience.into_iter().flatten().min())?;
-            if ready.is_empty() && is_large {
+            let patience = patience.into_iter().flatten().min();
+            let ready = if shrunk { self.poller.wait_lightly(patience) } else { self.poller.wait(patience) }?;
+            shrunk = ready.is_empty() && is_large;
+            if shrunk {
                 holder = if settled { holder } else { self.offer_view() };
                 settled = true;
                 self.shrink();
             }
             let mut ended = false;
             for event in ready {
-                match event.token {
-                    PROCESS => ended = true,
-                    STDOUT => self.pump(Stream::Stdout),
-                    STDERR => self.pump(Stream::Stderr),
-                    STDIN => self.feed(),
-                    LISTENER => self.welcome(),
-                    PROBE => self.take_probe(),
-                    token if token >= RESOLVER => self.answer_names(token),
-                    token if TAPS.contains(&token) => self.resume_tap(token),
-                    token => self.serve(token, event.flags),
-                }
+                ended |= event.token == PROCESS;
+                self.attend(event);
             }
             self.tend_health();
             self.tend_names();
@@ -167,6 +160,22 @@ impl Monitor {
         };
         drop(holder);
         self.finish(status)
+    }
+
+    /// Attends to what became ready. What that needs of the stack is not needed while we wait.
+    #[inline(never)]
+    fn attend(&mut self, event: Ready) {
+        match event.token {
+            PROCESS => {}
+            STDOUT => self.pump(Stream::Stdout),
+            STDERR => self.pump(Stream::Stderr),
+            STDIN => self.feed(),
+            LISTENER => self.welcome(),
+            PROBE => self.take_probe(),
+            token if token >= RESOLVER => self.answer_names(token),
+            token if TAPS.contains(&token) => self.resume_tap(token),
+            token => self.serve(token, event.flags),
+        }
     }
 
     /// Offers the mount of the image to others, once the container has lived for a while.
@@ -187,8 +196,6 @@ impl Monitor {
         }
         sys::memory::release_heap();
         sys::memory::release_stack();
-        // A monitor that stays large does its work all the same.
-        let _ = sys::memory::release_text();
     }
 }
 

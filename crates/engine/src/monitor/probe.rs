@@ -50,6 +50,7 @@ pub(crate) fn status_of(code: i32) -> Option<HealthStatus> {
 }
 
 /// Probes once; `arguments` are those after the face's word: whom, for people, and the order.
+#[inline(never)]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let order = arguments.into_iter().nth(1).and_then(|text| serde_json::from_str::<ProbeOrder>(text.to_str()?).ok());
     match order.map(|order| probe(&order)) {
