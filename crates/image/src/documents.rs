@@ -47,8 +47,13 @@ pub const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/u
 /// Composes the documents of an image with the given layers, from the lowest to the highest.
 pub fn compose(recipe: &Recipe, layers: &[Layer]) -> Result<Documents, DocumentError> {
     let config = canonical(&configuration(recipe, layers)?)?;
-    let manifest = canonical(&manifest(&config, layers)?)?;
+    let manifest = manifest_of(&config, layers)?;
     Ok(Documents { config, manifest })
+}
+
+/// Composes the manifest of a configuration that is there, with its layers uncompressed.
+pub fn manifest_of(config: &[u8], layers: &[Layer]) -> Result<Vec<u8>, DocumentError> {
+    canonical(&manifest(config, layers)?)
 }
 
 fn configuration(recipe: &Recipe, layers: &[Layer]) -> Result<ImageConfiguration, DocumentError> {

@@ -1,17 +1,17 @@
 //! `import`: a root file system in a tar becomes an image of one layer.
 //!
-//! The tar goes into the store as it comes, byte for byte (a gzip around it is taken off), hashed on the way; reading it for
+//! The tar goes into the store as it comes, byte for byte (a gzip or zstd around it is taken off), hashed on the way; reading it for
 //! the index is what finds out whether it is a tar at all.
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use flate2::bufread::MultiGzDecoder;
 use jiff::Timestamp;
 use oci::Reference;
 use store::{Durability, Image, LayerWriter, Store, StoreError};
 use sys::Calling;
 use trace::{Explain, Recorder, Step};
 
+use crate::compression::{BUFFER, Compression};
 use crate::documents::{DocumentError, Recipe, compose};
 use crate::{Change, apply_changes};
 
@@ -54,32 +54,28 @@ pub enum ImportError {
     Document(#[from] DocumentError),
 }
 
-/// How a stream is compressed, told from its first bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Compression {
-    None,
-    Gzip,
-    Foreign(&'static str),
-}
-
 struct CopyStep(Compression);
 
-/// Makes an image of one layer from a tar of a root file system, which may be compressed with gzip.
+/// Makes an image of one layer from a tar of a root file system, which may be compressed with gzip or zstd.
 pub fn import(
     store: &Store,
     source: impl Read,
     options: &ImportOptions,
     recorder: &Recorder,
 ) -> Result<Image, ImportError> {
-    let mut source = BufReader::with_capacity(256 * 1024, source);
-    let compression = detect(source.fill_buf().call(|| "read(tar)").map_err(ImportError::Read)?)?;
+    let mut source = BufReader::with_capacity(BUFFER, source);
+    let compression = match source.fill_buf().call(|| "read(tar)").map_err(ImportError::Read)? {
+        [] => return Err(ImportError::Empty),
+        start => Compression::of(start),
+    };
+    if let Compression::Foreign(tool) = compression {
+        return Err(ImportError::Compressed { tool });
+    }
     let mut work = store.begin(Durability::Durable)?;
     let mut writer = work.layer()?;
     recorder.record(&CopyStep(compression));
-    match compression {
-        Compression::Gzip => copy(&mut MultiGzDecoder::new(source), &mut writer)?,
-        _ => copy(&mut source, &mut writer)?,
-    }
+    let mut plain = compression.take_off(source).call(|| "read(tar)").map_err(ImportError::Read)?;
+    copy(&mut plain, &mut writer)?;
     let layer = work.finish(writer)?;
     let mut recipe = Recipe::new(options.created, "conductor import");
     recipe.comment.clone_from(&options.message);
@@ -87,51 +83,25 @@ pub fn import(
     Ok(work.commit(&compose(&recipe, &[layer])?, &options.names, recorder)?)
 }
 
-fn detect(start: &[u8]) -> Result<Compression, ImportError> {
-    let compression = match start {
-        [] => return Err(ImportError::Empty),
-        [0x1f, 0x8b, ..] => Compression::Gzip,
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Foreign("zstd"),
-        [0xfd, b'7', b'z', b'X', b'Z', ..] => Compression::Foreign("xz"),
-        [b'B', b'Z', b'h', ..] => Compression::Foreign("bzip2"),
-        _ => Compression::None,
-    };
-    match compression {
-        Compression::Foreign(tool) => Err(ImportError::Compressed { tool }),
-        plain => Ok(plain),
-    }
-}
-
 /// A failure of the source is told apart from one of the disk, since they are mended in different places.
-fn copy(source: &mut impl Read, layer: &mut LayerWriter) -> Result<(), ImportError> {
-    let mut buffer = vec![0; 256 * 1024];
+fn copy(source: &mut impl BufRead, layer: &mut LayerWriter) -> Result<(), ImportError> {
     loop {
-        let length = match source.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            result => result.call(|| "read(tar)").map_err(ImportError::Read)?,
+        let length = match source.fill_buf() {
+            Ok([]) => return Ok(()),
+            Ok(bytes) => {
+                layer.append(bytes)?;
+                bytes.len()
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(error) => return Err(error).call(|| "read(tar)").map_err(ImportError::Read),
         };
-        layer.append(&buffer[..length])?;
+        source.consume(length);
     }
 }
 
 impl Explain for CopyStep {
     fn explain(&self) -> Step {
-        let unpack = if self.0 == Compression::Gzip { " | gunzip" } else { "" };
-        let shell = format!("cat TAR{unpack} | tee LAYER | sha256sum");
+        let shell = format!("cat TAR{} | tee LAYER | sha256sum", self.0.pipe());
         Step::host("write the tar into the store as the image's layer, hashing it on the way", shell)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn compression_is_told_from_the_first_bytes() {
-        assert_eq!(detect(b"\x1f\x8b\x08").unwrap(), Compression::Gzip);
-        assert_eq!(detect(b"./\0\0").unwrap(), Compression::None);
-        assert!(matches!(detect(b"\x28\xb5\x2f\xfd"), Err(ImportError::Compressed { tool: "zstd" })));
-        assert!(matches!(detect(b""), Err(ImportError::Empty)));
     }
 }

@@ -1,4 +1,5 @@
-//! Images made here: bootstrapped from Debian's archive, imported from a root tar, carried in the binary; and described.
+//! Images made here: bootstrapped from Debian's archive, imported from a root tar, carried in the binary; taken from archives
+//! of others and given to them ([`load()`], [`save()`]); and described.
 //!
 //! Each way ends alike: one layer goes as a stream into the store ([`store::Work`]), the documents are composed from nouns
 //! ([`documents`]), and the image is announced with its names. Nothing is unpacked and no finished tree is copied.
@@ -8,10 +9,14 @@
 
 pub mod bootstrap;
 mod change;
+mod compression;
 pub mod documents;
 mod hello;
 mod import;
 mod inspect;
+mod load;
+mod manifest;
+mod save;
 mod tree;
 
 pub use bootstrap::{BootstrapError, BootstrapOptions, Phase, Progress, bootstrap, bootstrap_by};
@@ -19,4 +24,7 @@ pub use change::{Change, ChangeError, apply_changes};
 pub use hello::{HELLO, hello, is_hello, resolve};
 pub use import::{ImportError, ImportOptions, import};
 pub use inspect::{Inspection, inspect};
+pub use load::{LoadError, LoadOptions, Loaded, load};
+pub use manifest::ManifestError;
+pub use save::{Form, SaveError, save};
 pub use tree::{Cleaning, TreeError, write_tree};

@@ -10,5 +10,5 @@ mod reference;
 pub use digest::{Digest, DigestError, Hasher};
 pub use oci_spec::image;
 pub use oci_spec::runtime;
-pub use platform::Platform;
+pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError};

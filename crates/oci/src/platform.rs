@@ -1,6 +1,7 @@
 //! The machine an image is for: operating system, architecture and variant, in Go's words as the image-spec demands.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -35,5 +36,52 @@ impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.os, self.architecture)?;
         self.variant.iter().try_for_each(|variant| write!(f, "/{variant}"))
+    }
+}
+
+/// Why a text names no platform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a platform: say OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT, as in linux/arm64")]
+pub struct PlatformError(String);
+
+impl FromStr for Platform {
+    type Err = PlatformError;
+
+    /// Takes what Docker takes: an architecture alone is one of Linux, and the kernel's names of processors are known too.
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let parts: Vec<_> = text.split('/').collect();
+        let is_word =
+            |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        let (os, architecture, variant) = match parts[..] {
+            _ if !parts.iter().all(is_word) => return Err(PlatformError(text.to_owned())),
+            [architecture] => ("linux", architecture, None),
+            [os, architecture] => (os, architecture, None),
+            [os, architecture, variant] => (os, architecture, Some(variant.to_owned())),
+            _ => return Err(PlatformError(text.to_owned())),
+        };
+        let architecture = match architecture {
+            "x86_64" | "x86-64" => "amd64",
+            "aarch64" => "arm64",
+            "i386" | "i686" => "386",
+            "armhf" => "arm",
+            other => other,
+        };
+        Ok(Self { os: os.to_owned(), architecture: architecture.to_owned(), variant })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platforms_are_read_as_docker_reads_them() {
+        let read = |text: &str| text.parse::<Platform>().map(|platform| platform.to_string());
+        assert_eq!(read("linux/arm64/v8").unwrap(), "linux/arm64/v8");
+        assert_eq!(read("arm64").unwrap(), "linux/arm64");
+        assert_eq!(read("linux/x86_64").unwrap(), "linux/amd64");
+        for wrong in ["", "/", "linux/", "linux//v7", "a/b/c/d", "linux/arm 64"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -132,6 +132,22 @@ impl Work {
         Ok(Some(layer))
     }
 
+    /// Begins another work that has these layers of this one: an archive may hold several images.
+    pub fn fork(&self, diff_ids: &[Digest]) -> Result<Self, StoreError> {
+        let mut work = Self::begin(&self.store, self.durability)?;
+        for layer in self.layers.iter().filter(|layer| diff_ids.contains(&layer.diff_id)) {
+            let path = work.layer_path(&layer.diff_id);
+            match fs::hard_link(&layer.path, &path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                result => result
+                    .call(|| format!("link({}, {})", layer.path.display(), path.display()))
+                    .doing(|| format!("share layer {}", layer.diff_id))?,
+            }
+            work.layers.push(Layer { path, ..layer.clone() });
+        }
+        Ok(work)
+    }
+
     /// Makes an image of the layers that its configuration names, gives it `names`, and announces it.
     pub fn commit(self, documents: &Documents, names: &[Reference], recorder: &Recorder) -> Result<Image, StoreError> {
         let record = self.record(documents)?;

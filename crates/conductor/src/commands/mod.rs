@@ -17,6 +17,7 @@ mod import;
 mod info;
 mod inspect;
 mod kill;
+mod load;
 mod logs;
 mod man;
 mod network;
@@ -28,6 +29,7 @@ mod restart;
 mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;
+mod save;
 mod start;
 mod stop;
 mod system;
@@ -188,6 +190,8 @@ pub(crate) static TABLE: &[Entry] = &[
     Entry::of::<update::UpdateArgs>(),
     Entry::of::<wait::WaitArgs>(),
     Entry::of::<import::ImportArgs>(),
+    Entry::of::<load::LoadArgs>(),
+    Entry::of::<save::SaveArgs>(),
     Entry::of::<tag::TagArgs>(),
     Entry::of::<prune::RmCacheArgs>(),
     Entry::of::<addnetwork::AddNetworkArgs>(),
@@ -231,9 +235,11 @@ pub(crate) static NOUNS: &[Noun] = &[
             Entry::of::<build::BuildArgs>(),
             Entry::of::<import::ImportArgs>(),
             Entry::of::<inspect::ImageInspectArgs>(),
+            Entry::of::<load::LoadArgs>(),
             Entry::of::<images::ImagesArgs>().named("ls", &["list"]),
             Entry::of::<prune::ImagePruneArgs>(),
             Entry::of::<rmi::RmiArgs>().named("rm", &["remove"]),
+            Entry::of::<save::SaveArgs>(),
             Entry::of::<tag::TagArgs>(),
         ],
     },

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
+mod archives;
+mod bad_archives;
 mod bad_input;
 mod exec;
 mod explain;

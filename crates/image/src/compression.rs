@@ -1,0 +1,70 @@
+//! How a stream is compressed, told from its first bytes, and taken off.
+
+use std::io::{self, BufRead};
+
+use flate2::bufread::MultiGzDecoder;
+
+/// How a stream is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compression {
+    None,
+    Gzip,
+    Zstd,
+    /// By a program whose format is not read here.
+    Foreign(&'static str),
+}
+
+impl Compression {
+    /// Tells it from the first bytes of a stream.
+    pub(crate) fn of(start: &[u8]) -> Self {
+        match start {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', ..] => Self::Foreign("xz"),
+            [b'B', b'Z', b'h', ..] => Self::Foreign("bzip2"),
+            _ => Self::None,
+        }
+    }
+
+    /// Returns the stream as it was before it was compressed; a foreign one as it is.
+    pub(crate) fn take_off<'r>(self, source: impl BufRead + 'r) -> io::Result<Box<dyn BufRead + 'r>> {
+        Ok(match self {
+            Self::Gzip => Box::new(io::BufReader::with_capacity(BUFFER, MultiGzDecoder::new(source))),
+            Self::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(source)?;
+                decoder.window_log_max(LARGEST_WINDOW)?;
+                Box::new(io::BufReader::with_capacity(BUFFER, decoder))
+            }
+            Self::None | Self::Foreign(_) => Box::new(source),
+        })
+    }
+
+    /// Returns the command that does the same in a shell's pipe.
+    pub(crate) fn pipe(self) -> &'static str {
+        match self {
+            Self::Gzip => " | gunzip",
+            Self::Zstd => " | zstd -d",
+            Self::None | Self::Foreign(_) => "",
+        }
+    }
+}
+
+/// What is read at once.
+pub(crate) const BUFFER: usize = 256 * 1024;
+
+/// The binary logarithm of the most memory that a zstd stream may ask for: 8 MiB, as RFC 8878 (section 3.1.1.1.2) recommends.
+const LARGEST_WINDOW: u32 = 23;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compression_is_told_from_the_first_bytes() {
+        assert_eq!(Compression::of(b"\x1f\x8b\x08"), Compression::Gzip);
+        assert_eq!(Compression::of(b"\x28\xb5\x2f\xfd"), Compression::Zstd);
+        assert_eq!(Compression::of(b"BZh9"), Compression::Foreign("bzip2"));
+        assert_eq!(Compression::of(b"./\0\0"), Compression::None);
+        assert_eq!(Compression::of(b""), Compression::None);
+    }
+}

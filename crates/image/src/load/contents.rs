@@ -1,0 +1,259 @@
+//! What is in an archive: documents in memory, and layers in the store's work.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read};
+
+use oci::{Digest, Hasher};
+use store::{Layer, Work};
+
+use super::LoadError;
+use crate::compression::{BUFFER, Compression};
+use crate::manifest::Descriptor;
+
+/// What an archive holds, by path.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    files: BTreeMap<String, File>,
+    /// Paths that lead to other paths: a layer that several images have stands once in some archives.
+    links: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+enum File {
+    /// It is small and begins as JSON does. It may be a layer all the same.
+    Document(Vec<u8>),
+    Layer(Stored),
+    /// It was no layer that could be read, which matters only if somebody names it.
+    Broken(String),
+}
+
+/// A layer in the work, and the bytes by which it came.
+#[derive(Debug, Clone)]
+struct Stored {
+    digest: Digest,
+    size: u64,
+    layer: Layer,
+}
+
+/// The largest document that is taken: the limit that registries have for manifests (distribution-spec, "Pushing Manifests").
+const LARGEST_DOCUMENT: u64 = 4 << 20;
+/// How much all documents may take together.
+const ALL_DOCUMENTS: usize = 32 << 20;
+/// How often a link may lead to a link.
+const LINKS: usize = 8;
+
+impl Contents {
+    /// Reads an archive to its end.
+    pub(super) fn read(source: impl Read, work: &mut Work) -> Result<Self, LoadError> {
+        let mut contents = Self::default();
+        let mut held = 0;
+        let mut archive = tar::Archive::new(source);
+        for entry in archive.entries().map_err(LoadError::Read)? {
+            let mut entry = entry.map_err(LoadError::Read)?;
+            let path = plain(&String::from_utf8_lossy(&entry.path_bytes()));
+            let kind = entry.header().entry_type();
+            if kind.is_symlink() || kind.is_hard_link() {
+                let target = entry.link_name_bytes().unwrap_or_default();
+                let target = String::from_utf8_lossy(&target).into_owned();
+                let target = if kind.is_symlink() { beside(&path, &target) } else { plain(&target) };
+                contents.links.insert(path, target);
+            } else if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
+                let file = read_file(&mut entry, work)?;
+                if let File::Document(bytes) = &file {
+                    held += bytes.len();
+                }
+                if held > ALL_DOCUMENTS {
+                    return Err(LoadError::TooMuch(ALL_DOCUMENTS));
+                }
+                contents.files.insert(path, file);
+            }
+        }
+        Ok(contents)
+    }
+
+    /// Returns a document by its path; `None` when there is none.
+    pub(super) fn document(&self, path: &str) -> Option<&[u8]> {
+        match self.find(path)? {
+            File::Document(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Returns a document by its digest, which it has.
+    pub(super) fn blob(&self, wanted: &Descriptor) -> Result<&[u8], LoadError> {
+        let name = wanted.digest.to_string();
+        let bytes = self.document(&blob_path(&wanted.digest)).ok_or(LoadError::Missing { name })?;
+        check(wanted, Digest::of(bytes), bytes.len() as u64).map(|()| bytes)
+    }
+
+    /// Returns a layer, which has the digest that it is asked for by, if it is.
+    pub(super) fn layer(&self, path: &str, blob: Option<&Descriptor>, work: &mut Work) -> Result<Layer, LoadError> {
+        let name = || path.to_owned();
+        let stored = match self.find(path).ok_or_else(|| LoadError::Missing { name: name() })? {
+            File::Layer(stored) => stored.clone(),
+            File::Document(bytes) => store_layer(&mut &bytes[..], work).map_err(|fault| fault.named(path))?,
+            File::Broken(reason) => return Err(LoadError::Layer { name: name(), reason: reason.clone() }),
+        };
+        blob.map_or(Ok(()), |blob| check(blob, stored.digest, stored.size))?;
+        Ok(stored.layer)
+    }
+
+    fn find(&self, path: &str) -> Option<&File> {
+        let mut path = plain(path);
+        for _ in 0..LINKS {
+            match self.links.get(&path) {
+                Some(target) => path.clone_from(target),
+                None => break,
+            }
+        }
+        self.files.get(&path)
+    }
+}
+
+/// Returns where the image layout has the bytes of a digest (image-spec, image-layout.md).
+pub(super) fn blob_path(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+fn check(wanted: &Descriptor, actual: Digest, length: u64) -> Result<(), LoadError> {
+    if wanted.digest == actual && wanted.size == length {
+        return Ok(());
+    }
+    Err(LoadError::Damaged { name: format!("{} ({} bytes)", wanted.digest, wanted.size), actual, length })
+}
+
+/// Why the bytes of a file did not become a layer.
+enum Fault {
+    Unreadable(io::Error),
+    Load(LoadError),
+}
+
+impl Fault {
+    fn named(self, path: &str) -> LoadError {
+        match self {
+            Self::Unreadable(error) => LoadError::Layer { name: path.to_owned(), reason: error.to_string() },
+            Self::Load(error) => error,
+        }
+    }
+}
+
+fn read_file(entry: &mut tar::Entry<'_, impl Read>, work: &mut Work) -> Result<File, LoadError> {
+    let size = entry.size();
+    let mut source = BufReader::with_capacity(BUFFER, entry);
+    let is_json = matches!(source.fill_buf().map_err(LoadError::Read)?.first(), Some(b'{' | b'['));
+    if is_json && size <= LARGEST_DOCUMENT {
+        let mut bytes = Vec::new();
+        source.read_to_end(&mut bytes).map_err(LoadError::Read)?;
+        return Ok(File::Document(bytes));
+    }
+    match store_layer(&mut source, work) {
+        Ok(stored) => Ok(File::Layer(stored)),
+        // If it is the archive that broke off, its next header cannot be read either.
+        Err(Fault::Unreadable(error)) => Ok(File::Broken(error.to_string())),
+        Err(Fault::Load(error)) => Err(error),
+    }
+}
+
+/// Writes a layer, unpacked, into the work.
+fn store_layer(source: &mut impl BufRead, work: &mut Work) -> Result<Stored, Fault> {
+    let compression = Compression::of(source.fill_buf().map_err(Fault::Unreadable)?);
+    if let Compression::Foreign(tool) = compression {
+        return Err(Fault::Unreadable(io::Error::other(format!("it is compressed with {tool}"))));
+    }
+    let mut hashing = Hashing { source, hasher: (compression != Compression::None).then(Hasher::default), size: 0 };
+    let mut writer = work.layer().map_err(|error| Fault::Load(error.into()))?;
+    let mut plain = compression.take_off(&mut hashing).map_err(Fault::Unreadable)?;
+    loop {
+        let length = match plain.fill_buf() {
+            Ok([]) => break,
+            Ok(bytes) => {
+                writer.append(bytes).map_err(|error| Fault::Load(error.into()))?;
+                bytes.len()
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(error) => return Err(Fault::Unreadable(error)),
+        };
+        plain.consume(length);
+    }
+    drop(plain);
+    let layer = work.finish(writer).map_err(|error| Fault::Load(error.into()))?;
+    let digest = hashing.hasher.map_or(layer.diff_id, Hasher::finish);
+    Ok(Stored { digest, size: hashing.size, layer })
+}
+
+/// Counts what is read, and hashes it unless the layer's own hash is the same.
+struct Hashing<'s, S> {
+    source: &'s mut S,
+    hasher: Option<Hasher>,
+    size: u64,
+}
+
+impl<S: BufRead> Read for Hashing<'_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.fill_buf()?;
+        let length = bytes.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&bytes[..length]);
+        self.consume(length);
+        Ok(length)
+    }
+}
+
+impl<S: BufRead> BufRead for Hashing<'_, S> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.source.fill_buf()
+    }
+
+    fn consume(&mut self, length: usize) {
+        // What is consumed has been looked at, so this reads nothing.
+        if let (Some(hasher), Ok(bytes)) = (&mut self.hasher, self.source.fill_buf()) {
+            hasher.update(&bytes[..length.min(bytes.len())]);
+        }
+        self.size += length as u64;
+        self.source.consume(length);
+    }
+}
+
+/// Returns a path as it is looked up: without what leads nowhere. Nothing is ever opened by it.
+fn plain(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// Returns where a symbolic link at `path` leads.
+fn beside(path: &str, target: &str) -> String {
+    match path.rsplit_once('/') {
+        Some((directory, _)) if !target.starts_with('/') => plain(&format!("{directory}/{target}")),
+        _ => plain(target),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_lead_beside_themselves() {
+        assert_eq!(plain("./a//b/../c"), "a/c");
+        assert_eq!(beside("one/layer.tar", "../two/layer.tar"), "two/layer.tar");
+        assert_eq!(beside("layer.tar", "two/layer.tar"), "two/layer.tar");
+        assert_eq!(plain("../../etc/passwd"), "etc/passwd");
+    }
+
+    #[test]
+    fn what_is_read_is_counted_and_hashed_once() {
+        let bytes = vec![7; 300_000];
+        let mut source = BufReader::with_capacity(1000, &bytes[..]);
+        let mut hashing = Hashing { source: &mut source, hasher: Some(Hasher::default()), size: 0 };
+        let mut read = Vec::new();
+        hashing.read_to_end(&mut read).unwrap();
+        assert_eq!((read.len(), hashing.size), (300_000, 300_000));
+        assert_eq!(hashing.hasher.unwrap().finish(), Digest::of(&bytes));
+    }
+}

@@ -1,0 +1,124 @@
+//! `save`: images into one archive, which both Docker and the tools of the OCI take.
+//!
+//! The archive is an OCI image layout (image-spec, image-layout.md), and beside its index.json stands the manifest.json of
+//! Docker's own form, which names the same files. Layers go out as they lie in the store, byte for byte.
+
+mod plan;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+
+use oci::{Digest, Reference};
+use store::{Image, Store, StoreError};
+use sys::Calling;
+use trace::{Explain, Recorder, Step};
+
+use crate::documents::DocumentError;
+use crate::tree::entry::{Entry, Kind};
+use plan::{Part, Source};
+
+/// What stands in the archive beside the image layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Docker's manifest.json.
+    Docker,
+    /// Nothing.
+    Oci,
+}
+
+/// Why images could not be saved.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SaveError {
+    /// The archive could not be written.
+    #[error("cannot write the archive")]
+    Write(#[source] sys::Error),
+    /// A layer of the store could not be read.
+    #[error("cannot read layer {0}")]
+    Layer(Digest, #[source] sys::Error),
+    /// A layer of the store is shorter than it was when it came.
+    #[error("layer {digest} is damaged: it has {actual} bytes and had {expected}")]
+    Damaged {
+        /// The layer.
+        digest: Digest,
+        /// How long it is.
+        actual: u64,
+        /// How long it was.
+        expected: u64,
+    },
+    /// The documents could not be composed.
+    #[error(transparent)]
+    Compose(#[from] DocumentError),
+    /// The store refused.
+    #[error("cannot save the image")]
+    Store(#[from] StoreError),
+}
+
+struct SaveStep(usize);
+
+/// Writes images, each with the names that it is to be known by, into an archive. Each part that several of them have is
+/// written once.
+pub fn save(
+    store: &Store,
+    images: &[(Image, Vec<Reference>)],
+    form: Form,
+    out: &mut File,
+    recorder: &Recorder,
+) -> Result<(), SaveError> {
+    let parts = plan::plan(store, images, form)?;
+    // Opened before anything is written: from here on nobody's removal can take a layer away.
+    let mut layers = BTreeMap::new();
+    for part in &parts {
+        if let Source::Layer(layer) = &part.source {
+            let opened = File::open(&layer.path).call(|| format!("open({})", layer.path.display()));
+            layers.insert(layer.diff_id, opened.map_err(|error| SaveError::Layer(layer.diff_id, error))?);
+        }
+    }
+    recorder.record(&SaveStep(layers.len()));
+    for part in &parts {
+        write(part, &layers, out)?;
+    }
+    emit(out, &[0; 1024])
+}
+
+fn write(part: &Part, layers: &BTreeMap<Digest, File>, out: &mut File) -> Result<(), SaveError> {
+    let size = part.source.size();
+    let kind = if matches!(part.source, Source::Directory) { Kind::Directory } else { Kind::File };
+    let mode = if kind == Kind::Directory { 0o755 } else { 0o644 };
+    let path = part.path.clone().into_bytes();
+    let entry = Entry { path, kind, mode, uid: 0, gid: 0, size, modified: 0, attributes: Vec::new() };
+    emit(out, &entry.encode().call(|| "write(archive)").map_err(SaveError::Write)?)?;
+    match &part.source {
+        Source::Directory => {}
+        Source::Bytes(bytes) => emit(out, bytes)?,
+        Source::Layer(layer) => {
+            let Some(file) = layers.get(&layer.diff_id) else { return Ok(()) };
+            copy(file, layer, out)?;
+        }
+    }
+    let padding = usize::try_from(size.next_multiple_of(512) - size).unwrap_or_default();
+    emit(out, &[0; 512][..padding])
+}
+
+fn copy(mut file: &File, layer: &store::Layer, out: &mut File) -> Result<(), SaveError> {
+    let (digest, expected) = (layer.diff_id, layer.size);
+    let length = file.metadata().call(|| "fstat(layer)").map_err(|error| SaveError::Layer(digest, error))?.len();
+    if length != expected {
+        return Err(SaveError::Damaged { digest, actual: length, expected });
+    }
+    // From file to file the kernel copies (copy_file_range, splice).
+    let actual = io::copy(&mut file, out).call(|| "write(archive)").map_err(SaveError::Write)?;
+    if actual == expected { Ok(()) } else { Err(SaveError::Damaged { digest, actual, expected }) }
+}
+
+fn emit(out: &mut File, bytes: &[u8]) -> Result<(), SaveError> {
+    out.write_all(bytes).call(|| "write(archive)").map_err(SaveError::Write)
+}
+
+impl Explain for SaveStep {
+    fn explain(&self) -> Step {
+        let what = format!("write the documents of the images and {} layers into the archive", self.0);
+        Step::host(what, "tar -c oci-layout index.json manifest.json blobs > ARCHIVE")
+    }
+}
