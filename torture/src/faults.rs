@@ -29,11 +29,11 @@ pub(crate) const LAUNCH: &str = "launch";
 
 /// One call that goes wrong.
 #[derive(Debug)]
-struct Fault {
-    operation: &'static [&'static str],
+pub(crate) struct Fault {
+    pub(crate) operation: &'static [&'static str],
     call: Call,
     /// The error; `None` kills.
-    errno: Option<Errno>,
+    pub(crate) errno: Option<Errno>,
 }
 
 /// Runs the experiment.
@@ -43,12 +43,7 @@ pub(crate) fn run(context: &Context) -> Result<Findings, Failure> {
     for operation in OPERATIONS {
         faults.extend(planned(context, operation, &mut findings)?);
     }
-    let all = faults.len();
-    if let Some(wanted) = context.rounds.or(context.short.then_some(120)) {
-        shuffle(&mut faults, context.seed);
-        faults.truncate(wanted);
-    }
-    println!("faults: {} of {all} planned", faults.len());
+    let faults = chosen(context, faults, "faults");
     for (round, fault) in faults.iter().enumerate() {
         one(context, round, fault, &mut findings)?;
         findings.rounds += 1;
@@ -56,15 +51,33 @@ pub(crate) fn run(context: &Context) -> Result<Findings, Failure> {
     Ok(findings)
 }
 
-/// Lets an operation run once unharmed, and plans both faults for each of its calls.
+/// Takes as many of the faults as are asked for, in an order that the seed chooses; all, where nothing is said.
+pub(crate) fn chosen(context: &Context, mut faults: Vec<Fault>, name: &str) -> Vec<Fault> {
+    let all = faults.len();
+    if let Some(wanted) = context.rounds.or(context.short.then_some(120)) {
+        shuffle(&mut faults, context.seed);
+        faults.truncate(wanted);
+    }
+    println!("{name}: {} of {all} planned", faults.len());
+    faults
+}
+
+/// Lets an operation run once unharmed among containers, and plans both faults for each of its calls.
 fn planned(
     context: &Context,
     operation: &'static [&'static str],
     findings: &mut Findings,
 ) -> Result<Vec<Fault>, Failure> {
-    let mut calls = Vec::new();
     let mut checks = Checks { context, round: 0, findings };
     begin(&mut checks)?;
+    let faults = faults_of(context, operation)?;
+    checks.settle()?;
+    Ok(faults)
+}
+
+/// Lets an operation run once unharmed, and plans both faults for each of its calls.
+pub(crate) fn faults_of(context: &Context, operation: &'static [&'static str]) -> Result<Vec<Fault>, Failure> {
+    let mut calls = Vec::new();
     let mut judge = |call| {
         calls.push(call);
         Verdict::Pass
@@ -74,7 +87,6 @@ fn planned(
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         return Err(Failure(format!("{} fails unharmed: {end:?}: {said}", operation.join(" "))));
     }
-    checks.settle()?;
     let kills = calls.iter().map(|call| Fault { operation, call: call.clone(), errno: None });
     let errors =
         calls.iter().filter_map(|call| Some(Fault { operation, call: call.clone(), errno: Some(error_of(call)?) }));
@@ -94,20 +106,7 @@ fn one(context: &Context, round: usize, fault: &Fault, findings: &mut Findings) 
     let mut checks = Checks { context, round, findings };
     begin(&mut checks)?;
     let what = told(fault);
-    let mut struck = false;
-    let mut judge = |call: Call| {
-        if call != fault.call {
-            return Verdict::Pass;
-        }
-        struck = true;
-        fault.errno.map_or(Verdict::Kill, |errno| Verdict::Fail(errno as i32))
-    };
-    let (end, output) = traced(context, fault.operation, &mut judge)?;
-    checks.findings.struck += usize::from(struck);
-    if context.verbose {
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        println!("round {round}: {what}: {}{end:?} {}", if struck { "" } else { "(not met) " }, said.trim());
-    }
+    let (end, output) = struck(&mut checks, fault, &what)?;
     judge_answer(&mut checks, fault, end, &output, &what)?;
     checks.running()?;
     if fault.operation[0] != "rm" && !checks.names()?.iter().any(|name| name == "old") {
@@ -118,12 +117,31 @@ fn one(context: &Context, round: usize, fault: &Fault, findings: &mut Findings) 
     Ok(())
 }
 
+/// Carries out an operation of which one call goes wrong.
+pub(crate) fn struck(checks: &mut Checks<'_>, fault: &Fault, what: &str) -> Result<(End, Output), Failure> {
+    let mut struck = false;
+    let mut judge = |call: Call| {
+        if call != fault.call {
+            return Verdict::Pass;
+        }
+        struck = true;
+        fault.errno.map_or(Verdict::Kill, |errno| Verdict::Fail(errno as i32))
+    };
+    let (end, output) = traced(checks.context, fault.operation, &mut judge)?;
+    checks.findings.struck += usize::from(struck);
+    if checks.context.verbose {
+        let (said, round) = (String::from_utf8_lossy(&output.stderr).into_owned(), checks.round);
+        println!("round {round}: {what}: {}{end:?} {}", if struck { "" } else { "(not met) " }, said.trim());
+    }
+    Ok((end, output))
+}
+
 fn begin(checks: &mut Checks<'_>) -> Result<(), Failure> {
     let words = ["run", "-d", "--network", "none", "-v", "/data", "--name", "old", IMAGE, "sleep", "1000"];
     checks.succeed(&words).map(drop)
 }
 
-fn told(fault: &Fault) -> String {
+pub(crate) fn told(fault: &Fault) -> String {
     let Call { role, number, index, .. } = &fault.call;
     let name = name_of(*number);
     let how = fault.errno.map_or("killed".to_owned(), |errno| format!("{errno:?}"));
@@ -132,7 +150,28 @@ fn told(fault: &Fault) -> String {
 
 /// Makes sure that what the command said of its success is true, and that it said something of its failure.
 fn judge_answer(checks: &mut Checks<'_>, fault: &Fault, end: End, output: &Output, what: &str) -> Result<(), Failure> {
-    let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    if !tells_success(checks, fault, end, output, what) {
+        return Ok(());
+    }
+    let wrong = match fault.operation {
+        ["run", "-d", ..] if fault.errno.is_some() => {
+            (!running(checks)?.iter().any(|name| name == "new") && !has_told_end(checks)?).then_some("it does not run")
+        }
+        ["run", ..] | ["exec", ..] if fault.errno.is_some() => {
+            (output.stdout != b"hello\n").then_some("its output is not there")
+        }
+        ["stop", ..] | ["rm", ..] => running(checks)?.iter().any(|name| name == "old").then_some("it still runs"),
+        _ => None,
+    };
+    if let Some(wrong) = wrong {
+        checks.add(Kind::Lie, &format!("{what}: success is told, and {wrong}"));
+    }
+    Ok(())
+}
+
+/// Tells whether a command said that it succeeded, and makes sure that it did not fail without a word, hang or panic.
+pub(crate) fn tells_success(checks: &mut Checks<'_>, fault: &Fault, end: End, output: &Output, what: &str) -> bool {
+    let err = String::from_utf8_lossy(&output.stderr);
     match end {
         End::Stuck => checks.add(Kind::Stuck, what),
         End::Killed(_) if fault.errno.is_none() => {}
@@ -140,29 +179,13 @@ fn judge_answer(checks: &mut Checks<'_>, fault: &Fault, end: End, output: &Outpu
         End::Killed(Signal::SIGABRT) if err.contains("stack_overflow.rs") => {}
         End::Killed(signal) => checks.add(Kind::Lie, &format!("{what}: died of {signal}: {}", err.trim())),
         _ if err.contains("panicked at") => checks.add(Kind::Lie, &format!("{what}: {}", err.trim())),
-        End::Exited(0) => {
-            let wrong = match fault.operation {
-                ["run", "-d", ..] if fault.errno.is_some() => (!running(checks)?.iter().any(|name| name == "new")
-                    && !has_told_end(checks)?)
-                .then_some("it does not run"),
-                ["run", ..] | ["exec", ..] if fault.errno.is_some() => {
-                    (out != "hello\n").then_some("its output is not there")
-                }
-                ["stop", ..] | ["rm", ..] => {
-                    running(checks)?.iter().any(|name| name == "old").then_some("it still runs")
-                }
-                _ => None,
-            };
-            if let Some(wrong) = wrong {
-                checks.add(Kind::Lie, &format!("{what}: success is told, and {wrong}"));
-            }
-        }
+        End::Exited(0) => return true,
         End::Exited(code) if err.trim().is_empty() && fault.errno.is_some() => {
             checks.add(Kind::Lie, &format!("{what}: exit {code} without a word"));
         }
         End::Exited(_) => {}
     }
-    Ok(())
+    false
 }
 
 /// Tells whether the new container is on record as ended, with a reason: its monitor failed after its program had begun to run.

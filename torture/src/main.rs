@@ -11,6 +11,7 @@ mod disk;
 mod faults;
 mod full;
 mod histories;
+mod images;
 mod kills;
 mod leaks;
 mod model;
@@ -34,6 +35,7 @@ type Experiment = fn(&Context) -> Result<Findings, Failure>;
 const EXPERIMENTS: &[(&str, Experiment)] = &[
     ("kills", kills::run),
     ("faults", faults::run),
+    ("images", images::run),
     ("histories", histories::run),
     ("networks", networks::run),
     ("full", full::run),

@@ -77,12 +77,8 @@ impl<'a> Images<'a> {
             name: name.clone(),
             id: record.id,
             link: self.layout().name(name),
-            beside: self.layout().tmp().join(format!("name-{}", std::process::id())),
+            beside: self.layout().beside_name(),
         };
-        // What an earlier process of the same number left there.
-        if let StoreStep::Tag { beside, .. } = &step {
-            file::unlink(beside).doing(|| "clear the way for a name")?;
-        }
         apply(&[step], recorder)?;
         self.sync_name(name)?;
         Ok(record.id)

@@ -110,6 +110,11 @@ impl Layout {
         self.root.join("tmp")
     }
 
+    /// Returns where a name is made before it is put into its place.
+    pub(crate) fn beside_name(&self) -> PathBuf {
+        self.tmp().join("name")
+    }
+
     /// Returns the file that writers lock.
     pub fn lock(&self) -> PathBuf {
         self.root.join("lock")

@@ -129,7 +129,7 @@ fn tag(id: &Digest, link: &Path, beside: &Path) -> sys::Result<()> {
     }
     std::os::unix::fs::symlink(&target, beside)
         .call(|| format!("symlink({}, {})", target.display(), beside.display()))?;
-    file::rename(beside, link)
+    file::rename(beside, link).inspect_err(|_| drop(file::unlink(beside)))
 }
 
 /// The repository's directory goes with its last name.

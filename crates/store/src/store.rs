@@ -90,6 +90,8 @@ impl Store {
         let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let lock = opened.call(|| format!("open({}, O_WRONLY|O_CREAT, 0600)", path.display())).doing(doing)?;
         sys::file::lock(&lock).doing(doing)?;
+        // A name is made by one at a time, so one that is there was never put into its place.
+        file::unlink(&self.layout.beside_name()).doing(doing)?;
         Ok(Locked { _file: lock })
     }
 }
