@@ -12,6 +12,7 @@ mod create;
 mod exec;
 mod explain;
 mod health_args;
+mod history;
 mod images;
 mod import;
 mod info;
@@ -189,6 +190,7 @@ pub(crate) static TABLE: &[Entry] = &[
     Entry::of::<stop::StopArgs>(),
     Entry::of::<update::UpdateArgs>(),
     Entry::of::<wait::WaitArgs>(),
+    Entry::of::<history::HistoryArgs>(),
     Entry::of::<import::ImportArgs>(),
     Entry::of::<load::LoadArgs>(),
     Entry::of::<save::SaveArgs>(),
@@ -233,6 +235,7 @@ pub(crate) static NOUNS: &[Noun] = &[
         about: "Manage images",
         entries: &[
             Entry::of::<build::BuildArgs>(),
+            Entry::of::<history::HistoryArgs>(),
             Entry::of::<import::ImportArgs>(),
             Entry::of::<inspect::ImageInspectArgs>(),
             Entry::of::<load::LoadArgs>(),

@@ -88,3 +88,20 @@ fn debootstrap_that_is_missing_is_named_with_its_package() {
     assert!(said.stderr.contains("apt-get install debootstrap"), "{said:?}");
     assert_eq!(sandbox.conductor(["images", "-q"]).ok(), "");
 }
+
+#[test]
+fn the_history_tells_what_made_an_image() {
+    let sandbox = busybox();
+    let listed = sandbox.conductor(["history", IMAGE]).ok();
+    let mut lines = listed.lines();
+    let header: Vec<_> = lines.next().unwrap().split_whitespace().collect();
+    assert_eq!(header, ["IMAGE", "CREATED", "CREATED", "BY", "SIZE", "COMMENT"]);
+    let id = sandbox.conductor(["images", "-q", IMAGE]).ok();
+    let line = lines.next().unwrap();
+    assert!(line.starts_with(&id) && line.contains("conductor import"), "{listed}");
+    assert_eq!(lines.next(), None);
+    let size = sandbox.conductor(["image", "inspect", "--format", "{{.Size}}", IMAGE]).ok();
+    assert_eq!(sandbox.conductor(["history", "--human=false", "--format", "{{.Size}}", IMAGE]).ok(), size);
+    assert_eq!(sandbox.conductor(["image", "history", "-q", IMAGE]).ok(), id);
+    assert!(sandbox.conductor(["history", "nobody"]).fails(1).contains("no such image: nobody"));
+}
