@@ -3,16 +3,17 @@
 //! The tar goes into the store as it comes, byte for byte (a gzip or zstd around it is taken off), hashed on the way; reading it for
 //! the index is what finds out whether it is a tar at all.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 
 use jiff::Timestamp;
 use oci::Reference;
-use store::{Durability, Image, LayerWriter, Store, StoreError};
+use store::{Durability, Image, Store, StoreError};
 use sys::Calling;
 use trace::{Explain, Recorder, Step};
 
 use crate::compression::{BUFFER, Compression};
 use crate::documents::{DocumentError, Recipe, compose};
+use crate::pour::{PourError, pour};
 use crate::{Change, apply_changes};
 
 /// What the imported image shall be.
@@ -75,28 +76,15 @@ pub fn import(
     let mut writer = work.layer()?;
     recorder.record(&CopyStep(compression));
     let mut plain = compression.take_off(source).call(|| "read(tar)").map_err(ImportError::Read)?;
-    copy(&mut plain, &mut writer)?;
+    pour(&mut plain, &mut writer).map_err(|error| match error {
+        PourError::Source(error) => ImportError::Read(sys::Error::from_io("read(tar)", &error)),
+        PourError::Store(error) => error.into(),
+    })?;
     let layer = work.finish(writer)?;
     let mut recipe = Recipe::new(options.created, "conductor import");
     recipe.comment.clone_from(&options.message);
     apply_changes(&mut recipe.config, &options.changes);
     Ok(work.commit(&compose(&recipe, &[layer])?, &options.names, recorder)?)
-}
-
-/// A failure of the source is told apart from one of the disk, since they are mended in different places.
-fn copy(source: &mut impl BufRead, layer: &mut LayerWriter) -> Result<(), ImportError> {
-    loop {
-        let length = match source.fill_buf() {
-            Ok([]) => return Ok(()),
-            Ok(bytes) => {
-                layer.append(bytes)?;
-                bytes.len()
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
-            Err(error) => return Err(error).call(|| "read(tar)").map_err(ImportError::Read),
-        };
-        source.consume(length);
-    }
 }
 
 impl Explain for CopyStep {

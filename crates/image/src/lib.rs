@@ -16,6 +16,7 @@ mod import;
 mod inspect;
 mod load;
 mod manifest;
+mod pour;
 mod save;
 mod tree;
 

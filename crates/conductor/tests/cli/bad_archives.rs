@@ -137,7 +137,9 @@ fn what_is_damaged_is_named_and_changes_nothing() {
     let blob = gzip(&layer);
     refused(&sandbox, b"", "the archive is empty");
     refused(&sandbox, &fixture_tar(), "there is neither an index.json nor a manifest.json in it");
-    refused(&sandbox, &good.tar()[..2000], "cannot read the archive");
+    refused(&sandbox, &good.tar()[..2000], "the archive ends here, inside the data of a member");
+    refused(&sandbox, &b"no tar".repeat(200), "no tar header stands here");
+    refused(&sandbox, &long_name(4 << 30), "more than the 1048576 that are taken");
     refused(&sandbox, &good.clone().without(GZIP).tar(), "is named in the archive, and is not there");
     refused(&sandbox, &good.clone().without(b"{\"arch").tar(), "is named in the archive, and is not there");
     refused(&sandbox, &good.clone().with(b"{\"arch", config(&[])).tar(), &format!("{} (", digest(&config(&[&layer]))));
@@ -149,6 +151,15 @@ fn what_is_damaged_is_named_and_changes_nothing() {
     refused(&sandbox, &good.with(GZIP, gzip(b"not this layer")).tar(), "is damaged: its bytes have");
     sandbox.conductor(["run", "--rm", "--network", "none", IMAGE, "true"]).run().success();
     sandbox.assert_clean();
+}
+
+/// An archive that begins with a name of so many bytes, of which only the beginning comes.
+fn long_name(size: u64) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::GNULongName);
+    header.set_size(size);
+    header.set_cksum();
+    [&header.as_bytes()[..], &[b'a'; 4096]].concat()
 }
 
 fn fixture_tar() -> Vec<u8> {
@@ -254,7 +265,7 @@ fn a_load_that_is_killed_leaves_nothing() {
         child.wait().unwrap();
         assert_eq!(store("tmp"), 1, "what was in flight is left");
         // The next who writes takes it away, and the archive loads when it is whole.
-        assert!(sandbox.conductor(["load"]).input(&archive[..part]).fails(1).contains("cannot read the archive"));
+        assert!(sandbox.conductor(["load"]).input(&archive[..part]).fails(1).contains("the archive ends here"));
         assert_eq!(store("tmp"), 0);
         assert_eq!([store("layers/sha256"), store("blobs/sha256"), store("images")], before);
     }

@@ -1,14 +1,16 @@
 //! What is in an archive: documents in memory, and layers in the store's work.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 
 use oci::{Digest, Hasher};
+use store::archive::{ArchiveError, Content, Member, MemberKind, Parser};
 use store::{Layer, Work};
 
 use super::LoadError;
-use crate::compression::{BUFFER, Compression};
+use crate::compression::Compression;
 use crate::manifest::Descriptor;
+use crate::pour::{PourError, pour};
 
 /// What an archive holds, by path.
 #[derive(Debug, Default)]
@@ -16,6 +18,8 @@ pub(super) struct Contents {
     files: BTreeMap<String, File>,
     /// Paths that lead to other paths: a layer that several images have stands once in some archives.
     links: BTreeMap<String, String>,
+    /// How much memory the documents take.
+    held: usize,
 }
 
 #[derive(Debug)]
@@ -25,6 +29,13 @@ enum File {
     Layer(Stored),
     /// It was no layer that could be read, which matters only if somebody names it.
     Broken(String),
+}
+
+impl File {
+    /// Returns how much memory it takes.
+    fn held(&self) -> usize {
+        if let Self::Document(bytes) = self { bytes.len() } else { 0 }
+    }
 }
 
 /// A layer in the work, and the bytes by which it came.
@@ -44,31 +55,71 @@ const LINKS: usize = 8;
 
 impl Contents {
     /// Reads an archive to its end.
-    pub(super) fn read(source: impl Read, work: &mut Work) -> Result<Self, LoadError> {
-        let mut contents = Self::default();
-        let mut held = 0;
-        let mut archive = tar::Archive::new(source);
-        for entry in archive.entries().map_err(LoadError::Read)? {
-            let mut entry = entry.map_err(LoadError::Read)?;
-            let path = plain(&String::from_utf8_lossy(&entry.path_bytes()));
-            let kind = entry.header().entry_type();
-            if kind.is_symlink() || kind.is_hard_link() {
-                let target = entry.link_name_bytes().unwrap_or_default();
-                let target = String::from_utf8_lossy(&target).into_owned();
-                let target = if kind.is_symlink() { beside(&path, &target) } else { plain(&target) };
-                contents.links.insert(path, target);
-            } else if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
-                let file = read_file(&mut entry, work)?;
-                if let File::Document(bytes) = &file {
-                    held += bytes.len();
-                }
-                if held > ALL_DOCUMENTS {
-                    return Err(LoadError::TooMuch(ALL_DOCUMENTS));
-                }
-                contents.files.insert(path, file);
+    pub(super) fn read(mut source: impl BufRead, work: &mut Work) -> Result<Self, LoadError> {
+        let (mut contents, mut parser) = (Self::default(), Parser::new());
+        let mut block = [0; 512];
+        while !parser.is_at_end() {
+            let ahead = usize::try_from(parser.skippable()).unwrap_or(usize::MAX);
+            let wanted = if ahead == 0 { block.len() } else { ahead.min(block.len()) };
+            let length = fill(&mut source, &mut block[..wanted]).map_err(LoadError::Read)?;
+            let mut found = None;
+            let mut keep = |member| {
+                found = Some(member);
+                Ok::<_, ArchiveError>(())
+            };
+            parser.push(&block[..length], &mut keep)?;
+            if length < wanted {
+                parser.finish()?;
+                break;
+            }
+            if let Some(member) = found
+                && !contents.take(member, &mut source, &mut parser, work)?
+            {
+                // It breaks off in there, and the parser knows how to say so.
+                parser.finish()?;
+                break;
             }
         }
         Ok(contents)
+    }
+
+    /// Takes a member with its data; tells whether all of that came.
+    fn take(
+        &mut self,
+        member: Member,
+        source: &mut impl BufRead,
+        parser: &mut Parser,
+        work: &mut Work,
+    ) -> Result<bool, LoadError> {
+        let path = plain(&String::from_utf8_lossy(&member.path));
+        match member.kind {
+            MemberKind::Symlink(target) => {
+                let target = beside(&path, &String::from_utf8_lossy(&target));
+                self.links.insert(path, target);
+            }
+            MemberKind::HardLink(target) => {
+                self.links.insert(path, plain(&String::from_utf8_lossy(&target)));
+            }
+            MemberKind::File(Content::Whole { size, .. }) => {
+                let mut data = source.take(size);
+                let file = read_file(&mut data, size, work)?;
+                io::copy(&mut data, &mut io::sink()).map_err(LoadError::Read)?;
+                if data.limit() > 0 {
+                    return Ok(false);
+                }
+                parser.skip(size);
+                self.held += file.held();
+                if self.held > ALL_DOCUMENTS {
+                    return Err(LoadError::TooMuch(ALL_DOCUMENTS));
+                }
+                self.files.insert(path, file);
+            }
+            MemberKind::File(Content::Sparse(_)) => {
+                self.files.insert(path, File::Broken("it is a sparse file".to_owned()));
+            }
+            _ => {}
+        }
+        Ok(true)
     }
 
     /// Returns a document by its path; `None` when there is none.
@@ -137,21 +188,33 @@ impl Fault {
     }
 }
 
-fn read_file(entry: &mut tar::Entry<'_, impl Read>, work: &mut Work) -> Result<File, LoadError> {
-    let size = entry.size();
-    let mut source = BufReader::with_capacity(BUFFER, entry);
+fn read_file(source: &mut impl BufRead, size: u64, work: &mut Work) -> Result<File, LoadError> {
     let is_json = matches!(source.fill_buf().map_err(LoadError::Read)?.first(), Some(b'{' | b'['));
     if is_json && size <= LARGEST_DOCUMENT {
         let mut bytes = Vec::new();
         source.read_to_end(&mut bytes).map_err(LoadError::Read)?;
         return Ok(File::Document(bytes));
     }
-    match store_layer(&mut source, work) {
+    match store_layer(source, work) {
         Ok(stored) => Ok(File::Layer(stored)),
         // If it is the archive that broke off, its next header cannot be read either.
         Err(Fault::Unreadable(error)) => Ok(File::Broken(error.to_string())),
         Err(Fault::Load(error)) => Err(error),
     }
+}
+
+/// Fills a buffer as far as the stream goes.
+fn fill(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match source.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
 }
 
 /// Writes a layer, unpacked, into the work.
@@ -163,18 +226,10 @@ fn store_layer(source: &mut impl BufRead, work: &mut Work) -> Result<Stored, Fau
     let mut hashing = Hashing { source, hasher: (compression != Compression::None).then(Hasher::default), size: 0 };
     let mut writer = work.layer().map_err(|error| Fault::Load(error.into()))?;
     let mut plain = compression.take_off(&mut hashing).map_err(Fault::Unreadable)?;
-    loop {
-        let length = match plain.fill_buf() {
-            Ok([]) => break,
-            Ok(bytes) => {
-                writer.append(bytes).map_err(|error| Fault::Load(error.into()))?;
-                bytes.len()
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
-            Err(error) => return Err(Fault::Unreadable(error)),
-        };
-        plain.consume(length);
-    }
+    pour(&mut plain, &mut writer).map_err(|error| match error {
+        PourError::Source(error) => Fault::Unreadable(error),
+        PourError::Store(error) => Fault::Load(error.into()),
+    })?;
     drop(plain);
     let layer = work.finish(writer).map_err(|error| Fault::Load(error.into()))?;
     let digest = hashing.hasher.map_or(layer.diff_id, Hasher::finish);
@@ -249,7 +304,7 @@ mod tests {
     #[test]
     fn what_is_read_is_counted_and_hashed_once() {
         let bytes = vec![7; 300_000];
-        let mut source = BufReader::with_capacity(1000, &bytes[..]);
+        let mut source = io::BufReader::with_capacity(1000, &bytes[..]);
         let mut hashing = Hashing { source: &mut source, hasher: Some(Hasher::default()), size: 0 };
         let mut read = Vec::new();
         hashing.read_to_end(&mut read).unwrap();

@@ -11,6 +11,7 @@ use std::io::{BufRead, BufReader, Read};
 
 use oci::image::ImageConfiguration;
 use oci::{Digest, Platform, Reference};
+use store::archive::ArchiveError;
 use store::{Documents, Durability, Image, Layer, Store, StoreError, Work};
 use trace::{Explain, Recorder, Step};
 
@@ -40,9 +41,12 @@ pub struct Loaded {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// The stream broke, or is no tar.
+    /// The stream broke.
     #[error("cannot read the archive")]
     Read(#[source] std::io::Error),
+    /// It is no tar, or breaks off.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// Nothing came.
     #[error("the archive is empty")]
     Empty,
