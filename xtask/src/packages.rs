@@ -26,6 +26,7 @@ const NEEDS: &[(&str, &[&str])] = &[
             "nftables",
             "systemd",
             "util-linux",
+            "zstd",
         ],
     ),
     (
@@ -56,6 +57,8 @@ const NEEDS: &[(&str, &[&str])] = &[
             "umoci",
             "util-linux",
             "vim-tiny",
+            "xz-utils",
+            "zstd",
         ],
     ),
     (
