@@ -100,6 +100,9 @@ fn one(context: &Context, round: usize, fault: &Fault, findings: &mut Findings) 
     if fault.operation[0] == "save" {
         archive(&mut checks, success, &what)?;
     }
+    if let Some(left) = half_written() {
+        checks.add(Kind::Leak, &format!("{what} left {left}"));
+    }
     // With the cause gone the same command goes through; a removal may have been done before the fault.
     if fault.operation[0] != "rmi" || has_fresh {
         checks.succeed(fault.operation)?;
@@ -117,6 +120,14 @@ fn archive(checks: &mut Checks<'_>, success: bool, what: &str) -> Result<(), Fai
         checks.add(Kind::Lie, &format!("{what}: success is told, and the archive is not there"));
     }
     Ok(())
+}
+
+/// Takes away what is left of an archive beside its place, and says what it was.
+fn half_written() -> Option<String> {
+    let entries = std::fs::read_dir(".").into_iter().flatten().flatten();
+    let name = entries.filter_map(|entry| entry.file_name().into_string().ok()).find(|name| name.starts_with('.'))?;
+    let _ = std::fs::remove_file(&name);
+    Some(name)
 }
 
 /// Says which file of the store is not what its name says, and which image lacks one.

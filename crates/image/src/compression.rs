@@ -1,6 +1,6 @@
 //! How a stream is compressed, told from its first bytes, and taken off.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Chain, Cursor, Read as _};
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -49,6 +49,20 @@ impl Compression {
     }
 }
 
+/// A stream whose beginning has been looked at.
+pub(crate) type Begun<S> = Chain<Cursor<Vec<u8>>, S>;
+
+/// Looks at the beginning of a stream: a block of it, or all there is. A pipe gives as little at once as its writer liked, so
+/// one read would not do.
+pub(crate) fn look<S: BufRead>(mut source: S) -> io::Result<(Vec<u8>, Begun<S>)> {
+    let mut start = Vec::with_capacity(LOOK);
+    (&mut source).take(LOOK as u64).read_to_end(&mut start)?;
+    Ok((start.clone(), Cursor::new(start).chain(source)))
+}
+
+/// How much is looked at: a block of a tar.
+const LOOK: usize = 512;
+
 /// What is read at once.
 pub(crate) const BUFFER: usize = 256 * 1024;
 
@@ -66,5 +80,16 @@ mod tests {
         assert_eq!(Compression::of(b"BZh9"), Compression::Foreign("bzip2"));
         assert_eq!(Compression::of(b"./\0\0"), Compression::None);
         assert_eq!(Compression::of(b""), Compression::None);
+    }
+
+    #[test]
+    fn the_beginning_is_seen_however_little_comes_at_once() {
+        let bytes: Vec<u8> = (0..2000_u32).map(|number| number.to_le_bytes()[0]).collect();
+        let (start, mut whole) = look(io::BufReader::with_capacity(1, &bytes[..])).unwrap();
+        assert_eq!(start, bytes[..LOOK]);
+        let mut read = Vec::new();
+        whole.read_to_end(&mut read).unwrap();
+        assert_eq!(read, bytes);
+        assert_eq!(look(&b"few"[..]).unwrap().0, b"few");
     }
 }

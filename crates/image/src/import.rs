@@ -3,7 +3,7 @@
 //! The tar goes into the store as it comes, byte for byte (a gzip or zstd around it is taken off), hashed on the way; reading it for
 //! the index is what finds out whether it is a tar at all.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Read};
 
 use jiff::Timestamp;
 use oci::Reference;
@@ -11,7 +11,7 @@ use store::{Durability, Image, Store, StoreError};
 use sys::Calling;
 use trace::{Explain, Recorder, Step};
 
-use crate::compression::{BUFFER, Compression};
+use crate::compression::{BUFFER, Compression, look};
 use crate::documents::{DocumentError, Recipe, compose};
 use crate::pour::{PourError, pour};
 use crate::{Change, apply_changes};
@@ -64,11 +64,12 @@ pub fn import(
     options: &ImportOptions,
     recorder: &Recorder,
 ) -> Result<Image, ImportError> {
-    let mut source = BufReader::with_capacity(BUFFER, source);
-    let compression = match source.fill_buf().call(|| "read(tar)").map_err(ImportError::Read)? {
-        [] => return Err(ImportError::Empty),
-        start => Compression::of(start),
-    };
+    let source = BufReader::with_capacity(BUFFER, source);
+    let (start, source) = look(source).call(|| "read(tar)").map_err(ImportError::Read)?;
+    if start.is_empty() {
+        return Err(ImportError::Empty);
+    }
+    let compression = Compression::of(&start);
     if let Compression::Foreign(tool) = compression {
         return Err(ImportError::Compressed { tool });
     }

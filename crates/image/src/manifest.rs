@@ -141,6 +141,14 @@ pub(crate) fn choose<'d>(images: &'d [Descriptor], wanted: &Platform) -> Result<
     })
 }
 
+/// Makes sure that an image is for the machine that is asked for.
+pub(crate) fn demand(platform: &Platform, wanted: &Platform) -> Result<(), ManifestError> {
+    if runs(platform, wanted) {
+        return Ok(());
+    }
+    Err(ManifestError::Platform { wanted: wanted.clone(), found: vec![platform.to_string()] })
+}
+
 /// A wish without a variant takes any; `arm64` is `arm64/v8` (image-spec, image-index.md, "Platform Variants").
 fn runs(platform: &Platform, wanted: &Platform) -> bool {
     let variant = |platform: &Platform| match (&platform.variant, platform.architecture.as_str()) {

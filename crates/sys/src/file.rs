@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 
 use crate::errno::check;
 use crate::{Calling, Errno, Error, Result};
@@ -41,6 +41,22 @@ fn write_beside(beside: &Path, bytes: &[u8], durability: Durability) -> Result<(
         file.sync_all().call(|| format!("fsync({beside:?})"))?;
     }
     Ok(())
+}
+
+/// Makes a file without a name in a directory, which is nothing unless it gets one ([`give_name`]); `None` where the file system
+/// has no such files (`O_TMPFILE`, open(2)).
+pub fn create_unnamed(directory: &Path) -> Result<Option<File>> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    match rustix::fs::open(directory, flags, Mode::from_raw_mode(0o666)) {
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
+        opened => opened.map(|fd| Some(fd.into())).call(|| format!("open({directory:?}, O_TMPFILE)")),
+    }
+}
+
+/// Gives a file without a name one that nothing has (linkat(2)).
+pub fn give_name(file: &File, path: &Path) -> Result<()> {
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW).call(|| format!("linkat({path:?})"))
 }
 
 /// Makes the names in a directory survive a power cut.

@@ -21,7 +21,7 @@ pub(crate) struct LoadArgs {
     /// Read from a file instead of standard input
     #[arg(short, long, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// Machine for which images are taken where there are several: OS/ARCHITECTURE[/VARIANT]
+    /// Take images for this machine and no others: OS/ARCHITECTURE[/VARIANT]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
     /// Print nothing but the names and IDs of what came
@@ -40,7 +40,7 @@ impl Verb for LoadArgs {
 
     fn run(self, context: &Context) -> Outcome {
         let platform = self.platform.map(|text| flag("platform", text.parse::<Platform>())).transpose()?;
-        let options = LoadOptions { platform: platform.unwrap_or_else(Platform::host) };
+        let options = LoadOptions { platform };
         let source: Box<dyn Read> = match &self.input {
             Some(path) => {
                 let doing = |error| Failure::new(error).doing(format!("cannot open {}", path.display()));

@@ -140,6 +140,8 @@ fn what_is_damaged_is_named_and_changes_nothing() {
     refused(&sandbox, &good.tar()[..2000], "the archive ends here, inside the data of a member");
     refused(&sandbox, &b"no tar".repeat(200), "no tar header stands here");
     refused(&sandbox, &long_name(4 << 30), "more than the 1048576 that are taken");
+    let whole = gzip(&good.tar());
+    refused(&sandbox, &whole[..whole.len() - 1], "cannot read the archive");
     refused(&sandbox, &good.clone().without(GZIP).tar(), "is named in the archive, and is not there");
     refused(&sandbox, &good.clone().without(b"{\"arch").tar(), "is named in the archive, and is not there");
     refused(&sandbox, &good.clone().with(b"{\"arch", config(&[])).tar(), &format!("{} (", digest(&config(&[&layer]))));
@@ -205,6 +207,18 @@ fn what_contradicts_itself_is_refused() {
 }
 
 #[test]
+fn images_for_another_machine_are_not_taken_for_the_one_that_is_asked_for() {
+    let sandbox = busybox();
+    let archive = Archive::good().tar();
+    let load = |platform: &str| sandbox.conductor(["load", "--platform", platform]).input(archive.clone());
+    let said = load("linux/arm64").fails(1);
+    assert!(said.contains("it has no image for linux/arm64, only for linux/amd64"), "{said}");
+    assert!(load("linux/").fails(1).contains("is not a platform: say OS/ARCHITECTURE"));
+    load("amd64").run().success();
+    sandbox.assert_clean();
+}
+
+#[test]
 fn indexes_without_end_and_documents_without_measure_are_refused() {
     let sandbox = busybox();
     // A chain of indexes longer than anybody needs; none can lead back to itself, since its digest stands in it.
@@ -218,7 +232,7 @@ fn indexes_without_end_and_documents_without_measure_are_refused() {
     refused(&sandbox, &archive.tar(), "the indexes in it lead from one to the other more than 4 times");
     let large = vec![b'{'; 4 << 20];
     let many = (0..9).fold(Archive::good(), |archive, number| archive.file(&format!("{number}"), large.clone()));
-    refused(&sandbox, &many.tar(), "its documents take more than");
+    refused(&sandbox, &many.tar(), "its documents and the names of its files take more than");
     sandbox.assert_clean();
 }
 
@@ -271,5 +285,79 @@ fn a_load_that_is_killed_leaves_nothing() {
     }
     let said = sandbox.conductor(["load"]).input(archive).ok();
     assert!(said.starts_with("Loaded image ID: sha256:"), "{said}");
+    sandbox.assert_clean();
+}
+
+#[test]
+fn an_archive_may_come_a_little_at_a_time() {
+    let sandbox = busybox();
+    let archive = Archive::good().tar();
+    let command = || {
+        let mut command = sandbox.conductor(["load", "-q"]).into_command();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    // What is read at once ends a byte behind each header, where nothing tells yet what comes.
+    let stops = (0..archive.len() / 512).map(|block| block * 512 + 1);
+    for bytes in [archive.clone(), gzip(&archive)] {
+        let mut child = command();
+        let mut stdin = child.stdin.take().unwrap();
+        let mut at = 0;
+        for stop in stops.clone().filter(|stop| *stop < bytes.len()).chain([bytes.len()]) {
+            stdin.write_all(&bytes[at..stop]).unwrap();
+            at = stop;
+            // The pipe is empty when it has been read.
+            testkit::until("the reader has taken it", || (unread(&stdin) == 0).then_some(()));
+        }
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        assert!(output.stdout.starts_with(b"sha256:"), "{output:?}");
+    }
+    sandbox.assert_clean();
+}
+
+fn unread(pipe: &std::process::ChildStdin) -> u64 {
+    rustix::io::ioctl_fionread(pipe).unwrap()
+}
+
+#[test]
+fn the_tar_of_a_root_is_told_from_an_archive_without_being_taken_apart() {
+    let sandbox = busybox();
+    let mut builder = tar::Builder::new(Vec::new());
+    for number in 0..2000 {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(9);
+        builder.append_data(&mut header, format!("usr/share/doc/{number}"), &b"some text"[..]).unwrap();
+    }
+    let archive = builder.into_inner().unwrap();
+    let words = ["--explain", "load"];
+    let said = sandbox.conductor(words).input(archive).fails(1);
+    assert!(said.contains("becomes an image by `conductor import`"), "{said}");
+    sandbox.assert_clean();
+}
+
+#[test]
+fn many_that_load_the_same_at_once_and_one_that_removes_it_agree() {
+    let sandbox = busybox();
+    let layer = layer();
+    let config = config(&[&layer]);
+    let id = digest(&config);
+    let archive = Archive::of(&config, &gzip(&layer)).tar();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert!(sandbox.conductor(["load"]).input(archive.clone()).ok().contains(&id)));
+        }
+        scope.spawn(|| {
+            for _ in 0..20 {
+                let _ = sandbox.conductor(["rmi", &id]).run();
+            }
+        });
+    });
+    // Whoever was last, what is listed is whole, and nothing is in flight.
+    sandbox.conductor(["load"]).input(archive).run().success();
+    assert!(sandbox.conductor(["images", "-q", "--no-trunc"]).ok().contains(&id));
+    assert_eq!(std::fs::read_dir(sandbox.root().join("tmp")).unwrap().count(), 0);
+    sandbox.conductor(["rmi", &id]).run().success();
     sandbox.assert_clean();
 }

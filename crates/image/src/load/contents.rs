@@ -8,7 +8,7 @@ use store::archive::{ArchiveError, Content, Member, MemberKind, Parser};
 use store::{Layer, Work};
 
 use super::LoadError;
-use crate::compression::Compression;
+use crate::compression::{Compression, look};
 use crate::manifest::Descriptor;
 use crate::pour::{PourError, pour};
 
@@ -18,7 +18,7 @@ pub(super) struct Contents {
     files: BTreeMap<String, File>,
     /// Paths that lead to other paths: a layer that several images have stands once in some archives.
     links: BTreeMap<String, String>,
-    /// How much memory the documents take.
+    /// How much memory the documents and names take.
     held: usize,
 }
 
@@ -48,8 +48,10 @@ struct Stored {
 
 /// The largest document that is taken: the limit that registries have for manifests (distribution-spec, "Pushing Manifests").
 const LARGEST_DOCUMENT: u64 = 4 << 20;
-/// How much all documents may take together.
-const ALL_DOCUMENTS: usize = 32 << 20;
+/// How much all documents and names may take together.
+const MOST: usize = 32 << 20;
+/// What keeping a name costs beside its length.
+const OVERHEAD: usize = 128;
 /// How often a link may lead to a link.
 const LINKS: usize = 8;
 
@@ -80,6 +82,9 @@ impl Contents {
                 break;
             }
         }
+        // To its end, with what pads it: whoever writes a pipe is not to find it closed, and what is compressed has its
+        // checksum there.
+        io::copy(&mut source, &mut io::sink()).map_err(LoadError::Read)?;
         Ok(contents)
     }
 
@@ -92,12 +97,15 @@ impl Contents {
         work: &mut Work,
     ) -> Result<bool, LoadError> {
         let path = plain(&String::from_utf8_lossy(&member.path));
+        self.held += path.len() + OVERHEAD;
         match member.kind {
             MemberKind::Symlink(target) => {
+                self.held += target.len();
                 let target = beside(&path, &String::from_utf8_lossy(&target));
                 self.links.insert(path, target);
             }
             MemberKind::HardLink(target) => {
+                self.held += target.len();
                 self.links.insert(path, plain(&String::from_utf8_lossy(&target)));
             }
             MemberKind::File(Content::Whole { size, .. }) => {
@@ -109,9 +117,6 @@ impl Contents {
                 }
                 parser.skip(size);
                 self.held += file.held();
-                if self.held > ALL_DOCUMENTS {
-                    return Err(LoadError::TooMuch(ALL_DOCUMENTS));
-                }
                 self.files.insert(path, file);
             }
             MemberKind::File(Content::Sparse(_)) => {
@@ -119,7 +124,7 @@ impl Contents {
             }
             _ => {}
         }
-        Ok(true)
+        if self.held > MOST { Err(LoadError::TooMuch(MOST)) } else { Ok(true) }
     }
 
     /// Returns a document by its path; `None` when there is none.
@@ -142,7 +147,10 @@ impl Contents {
         let name = || path.to_owned();
         let stored = match self.find(path).ok_or_else(|| LoadError::Missing { name: name() })? {
             File::Layer(stored) => stored.clone(),
-            File::Document(bytes) => store_layer(&mut &bytes[..], work).map_err(|fault| fault.named(path))?,
+            File::Document(bytes) => {
+                let start = &bytes[..bytes.len().min(512)];
+                store_layer(start, &mut &bytes[..], work).map_err(|fault| fault.named(path))?
+            }
             File::Broken(reason) => return Err(LoadError::Layer { name: name(), reason: reason.clone() }),
         };
         blob.map_or(Ok(()), |blob| check(blob, stored.digest, stored.size))?;
@@ -188,14 +196,14 @@ impl Fault {
     }
 }
 
-fn read_file(source: &mut impl BufRead, size: u64, work: &mut Work) -> Result<File, LoadError> {
-    let is_json = matches!(source.fill_buf().map_err(LoadError::Read)?.first(), Some(b'{' | b'['));
-    if is_json && size <= LARGEST_DOCUMENT {
+fn read_file(source: impl BufRead, size: u64, work: &mut Work) -> Result<File, LoadError> {
+    let (start, mut source) = look(source).map_err(LoadError::Read)?;
+    if matches!(start.first(), None | Some(b'{' | b'[')) && size <= LARGEST_DOCUMENT {
         let mut bytes = Vec::new();
         source.read_to_end(&mut bytes).map_err(LoadError::Read)?;
         return Ok(File::Document(bytes));
     }
-    match store_layer(source, work) {
+    match store_layer(&start, &mut source, work) {
         Ok(stored) => Ok(File::Layer(stored)),
         // If it is the archive that broke off, its next header cannot be read either.
         Err(Fault::Unreadable(error)) => Ok(File::Broken(error.to_string())),
@@ -217,11 +225,16 @@ fn fill(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(length)
 }
 
-/// Writes a layer, unpacked, into the work.
-fn store_layer(source: &mut impl BufRead, work: &mut Work) -> Result<Stored, Fault> {
-    let compression = Compression::of(source.fill_buf().map_err(Fault::Unreadable)?);
-    if let Compression::Foreign(tool) = compression {
-        return Err(Fault::Unreadable(io::Error::other(format!("it is compressed with {tool}"))));
+/// Writes a layer that begins so, unpacked, into the work.
+fn store_layer(start: &[u8], source: &mut impl BufRead, work: &mut Work) -> Result<Stored, Fault> {
+    let compression = Compression::of(start);
+    let refused = match compression {
+        Compression::Foreign(tool) => Some(format!("it is compressed with {tool}")),
+        Compression::None if !is_tar(start) => Some("it is neither a tar nor compressed".to_owned()),
+        _ => None,
+    };
+    if let Some(reason) = refused {
+        return Err(Fault::Unreadable(io::Error::other(reason)));
     }
     let mut hashing = Hashing { source, hasher: (compression != Compression::None).then(Hasher::default), size: 0 };
     let mut writer = work.layer().map_err(|error| Fault::Load(error.into()))?;
@@ -234,6 +247,12 @@ fn store_layer(source: &mut impl BufRead, work: &mut Work) -> Result<Stored, Fau
     let layer = work.finish(writer).map_err(|error| Fault::Load(error.into()))?;
     let digest = hashing.hasher.map_or(layer.diff_id, Hasher::finish);
     Ok(Stored { digest, size: hashing.size, layer })
+}
+
+/// Tells whether a tar begins so. What cannot be a layer is not written: where somebody gives the tar of a root file system,
+/// that is every file in it.
+fn is_tar(start: &[u8]) -> bool {
+    start.is_empty() || Parser::new().push(start, &mut |_| Ok::<_, ArchiveError>(())).is_ok() && start.len() == 512
 }
 
 /// Counts what is read, and hashes it unless the layer's own hash is the same.
@@ -259,6 +278,9 @@ impl<S: BufRead> BufRead for Hashing<'_, S> {
     }
 
     fn consume(&mut self, length: usize) {
+        if length == 0 {
+            return;
+        }
         // What is consumed has been looked at, so this reads nothing.
         if let (Some(hasher), Ok(bytes)) = (&mut self.hasher, self.source.fill_buf()) {
             hasher.update(&bytes[..length.min(bytes.len())]);

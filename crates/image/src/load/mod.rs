@@ -7,7 +7,7 @@
 mod contents;
 mod plan;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Read};
 
 use oci::image::ImageConfiguration;
 use oci::{Digest, Platform, Reference};
@@ -15,17 +15,18 @@ use store::archive::ArchiveError;
 use store::{Documents, Durability, Image, Layer, Store, StoreError, Work};
 use trace::{Explain, Recorder, Step};
 
-use crate::compression::{BUFFER, Compression};
+use crate::compression::{BUFFER, Compression, look};
 use crate::documents::{self, DocumentError};
-use crate::manifest::ManifestError;
+use crate::manifest::{self, ManifestError};
 use contents::Contents;
 use plan::Planned;
 
 /// What is taken out of an archive.
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
-    /// The machine for which images are taken where there are several.
-    pub platform: Platform,
+    /// The machine for which images are taken, and no others. Where nothing is said, those for this machine are taken where
+    /// there are several.
+    pub platform: Option<Platform>,
 }
 
 /// An image that came out of an archive.
@@ -62,8 +63,8 @@ pub enum LoadError {
          the tar of a root file system becomes an image by `conductor import`"
     )]
     NoImages,
-    /// There is more JSON in it than any set of images has.
-    #[error("its documents take more than {0} bytes together")]
+    /// There is more in it than any set of images has.
+    #[error("its documents and the names of its files take more than {0} bytes together")]
     TooMuch(usize),
     /// Something that is named in it is not there.
     #[error("{name} is named in the archive, and is not there")]
@@ -145,26 +146,41 @@ pub fn load(
     options: &LoadOptions,
     recorder: &Recorder,
 ) -> Result<Vec<Loaded>, LoadError> {
-    let mut source = BufReader::with_capacity(BUFFER, source);
-    let compression = match source.fill_buf().map_err(LoadError::Read)? {
-        [] => return Err(LoadError::Empty),
-        start => Compression::of(start),
-    };
+    let (start, source) = look(BufReader::with_capacity(BUFFER, source)).map_err(LoadError::Read)?;
+    if start.is_empty() {
+        return Err(LoadError::Empty);
+    }
+    let compression = Compression::of(&start);
     if let Compression::Foreign(tool) = compression {
         return Err(LoadError::Compressed { tool });
     }
     let mut work = store.begin(Durability::Durable)?;
     recorder.record(&ReadStep(compression));
     let contents = Contents::read(compression.take_off(source).map_err(LoadError::Read)?, &mut work)?;
-    let planned = plan::plan(&contents, &options.platform)?;
-    planned.into_iter().map(|planned| admit(&mut work, &contents, planned, recorder)).collect()
+    let planned = plan::plan(&contents, &options.platform.clone().unwrap_or_else(Platform::host))?;
+    let admit = |planned| admit(&mut work, &contents, planned, options.platform.as_ref(), recorder);
+    planned.into_iter().map(admit).collect()
 }
 
 /// Holds an image against what came, and announces it.
-fn admit(work: &mut Work, contents: &Contents, planned: Planned, recorder: &Recorder) -> Result<Loaded, LoadError> {
+fn admit(
+    work: &mut Work,
+    contents: &Contents,
+    planned: Planned,
+    wanted: Option<&Platform>,
+    recorder: &Recorder,
+) -> Result<Loaded, LoadError> {
     let id = Digest::of(&planned.config);
     let config: ImageConfiguration = serde_json::from_slice(&planned.config)
         .map_err(|source| LoadError::Document { name: id.to_string(), source })?;
+    if let Some(wanted) = wanted {
+        let own = Platform {
+            os: config.os().to_string(),
+            architecture: config.architecture().to_string(),
+            variant: config.variant().clone(),
+        };
+        manifest::demand(&own, wanted).map_err(|source| LoadError::Manifest { name: id.to_string(), source })?;
+    }
     let expected = config.rootfs().diff_ids();
     if expected.len() != planned.layers.len() {
         return Err(LoadError::LayerCount { config: id, expected: expected.len(), actual: planned.layers.len() });
