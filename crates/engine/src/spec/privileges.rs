@@ -85,6 +85,10 @@ pub(super) fn plan_seccomp(
 const NETWORK_DEFAULTS: [(&str, &str); 2] =
     [("net.ipv4.ping_group_range", "0 2147483647"), ("net.ipv4.ip_unprivileged_port_start", "0")];
 
+/// A new namespace forwards IPv4 where the host does (`devconf_inherit_init_net`, admin-guide/sysctl/net), which would
+/// make each container on two networks a router between them. Who asks for any kind of forwarding gets what they ask.
+const NO_ROUTER: (&str, &str) = ("net.ipv4.ip_forward", "0");
+
 /// Decides the kernel parameters; only those of the container's own namespaces may be set.
 pub(super) fn plan_sysctls(request: &CreateRequest) -> Result<HashMap<String, String>, SpecError> {
     const IPC: [&str; 8] = [
@@ -103,7 +107,9 @@ pub(super) fn plan_sysctls(request: &CreateRequest) -> Result<HashMap<String, St
     match request.sysctls.keys().find(|name| !own(name)) {
         Some(name) => Err(SpecError::Sysctl(name.clone())),
         None => {
-            let defaults = NETWORK_DEFAULTS.iter().filter(|_| request.network.is_own());
+            let asks = request.sysctls.keys().any(|name| name.contains("forward"));
+            let router = Some(&NO_ROUTER).filter(|_| !asks);
+            let defaults = NETWORK_DEFAULTS.iter().chain(router).filter(|_| request.network.is_own());
             let defaults = defaults.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
             Ok(defaults.chain(request.sysctls.clone()).collect())
         }
@@ -147,6 +153,16 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_for_forwarding_of_any_kind_is_not_overruled() {
+        for name in ["net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding", "net.ipv4.conf.eth0.forwarding"] {
+            let sysctls = [(name.to_owned(), "1".to_owned())].into();
+            let planned = plan_sysctls(&CreateRequest { sysctls, ..CreateRequest::default() }).unwrap();
+            let forwarding: Vec<_> = planned.iter().filter(|(name, _)| name.contains("forward")).collect();
+            assert_eq!(forwarding, [(&name.to_owned(), &"1".to_owned())]);
+        }
+    }
+
+    #[test]
     fn kernel_parameters_of_the_host_are_refused() {
         let sysctls = |name: &str, network: NetworkMode| {
             let request = CreateRequest {
@@ -159,6 +175,7 @@ mod tests {
         assert!(sysctls("net.ipv4.ip_forward", NetworkMode::None));
         let own = plan_sysctls(&CreateRequest { network: NetworkMode::None, ..CreateRequest::default() }).unwrap();
         assert_eq!(own["net.ipv4.ping_group_range"], "0 2147483647");
+        assert_eq!(own["net.ipv4.ip_forward"], "0");
         let hosts = plan_sysctls(&CreateRequest { network: NetworkMode::Host, ..CreateRequest::default() }).unwrap();
         assert!(hosts.is_empty());
         assert!(!sysctls("net.ipv4.ip_forward", NetworkMode::Host));
