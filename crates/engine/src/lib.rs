@@ -9,6 +9,7 @@
 
 mod attach;
 mod boot;
+mod changes;
 mod client;
 mod container;
 mod create;

@@ -10,6 +10,7 @@ use oci::image::{
 use oci::image::{MediaType, Os, RootFs, RootFsBuilder, SCHEMA_VERSION};
 use oci::{Digest, Platform};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use store::{Documents, Layer};
 
 /// What an image of one or more layers shall be.
@@ -48,7 +49,65 @@ pub const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/u
 pub fn compose(recipe: &Recipe, layers: &[Layer]) -> Result<Documents, DocumentError> {
     let config = canonical(&configuration(recipe, layers)?)?;
     let manifest = manifest_of(&config, layers)?;
-    Ok(Documents { config, manifest })
+    Ok(Documents { config, manifest, listed_in: None })
+}
+
+/// What a layer on top of an image adds to its configuration.
+#[derive(Debug, Clone)]
+pub struct Addition {
+    /// What runs in it, and how.
+    pub config: Config,
+    /// When it was made.
+    pub created: Timestamp,
+    /// What made the layer, as a command line.
+    pub created_by: String,
+    /// Who made it.
+    pub author: Option<String>,
+    /// A remark for the history.
+    pub comment: Option<String>,
+}
+
+/// Composes the documents of an image that has one layer more than the one with the configuration `base`. What that says beyond
+/// the specification, such as Docker's health check, stays as it is.
+pub fn compose_on(base: &[u8], addition: &Addition, layers: &[Layer]) -> Result<Documents, DocumentError> {
+    let fault = |error: serde_json::Error| DocumentError(Box::new(error));
+    let known: ImageConfiguration = serde_json::from_slice(base).map_err(fault)?;
+    let mut steps = known.history().clone().unwrap_or_default();
+    steps.push(addition.step()?);
+    let mut composed: Map<String, Value> = serde_json::from_slice(base).map_err(fault)?;
+    let mut set = |key: &str, value: serde_json::Result<Value>| -> Result<(), DocumentError> {
+        composed.insert(key.to_owned(), value.map_err(fault)?);
+        Ok(())
+    };
+    set("created", Ok(addition.created.to_string().into()))?;
+    set("rootfs", serde_json::to_value(root_fs(layers)?))?;
+    set("history", serde_json::to_value(steps))?;
+    if let Some(author) = &addition.author {
+        set("author", Ok(author.clone().into()))?;
+    }
+    let mut config = composed.get("config").and_then(Value::as_object).cloned().unwrap_or_default();
+    let before = serde_json::to_value(known.config().clone().unwrap_or_default()).map_err(fault)?;
+    config.retain(|key, _| before.get(key).is_none());
+    if let Value::Object(now) = serde_json::to_value(&addition.config).map_err(fault)? {
+        config.extend(now);
+    }
+    composed.insert("config".to_owned(), config.into());
+    let config = canonical(&composed)?;
+    let manifest = manifest_of(&config, layers)?;
+    Ok(Documents { config, manifest, listed_in: None })
+}
+
+impl Addition {
+    fn step(&self) -> Result<History, DocumentError> {
+        let mut step = HistoryBuilder::default().created(self.created.to_string()).created_by(self.created_by.clone());
+        if let Some(author) = &self.author {
+            step = step.author(author.clone());
+        }
+        if let Some(comment) = &self.comment {
+            step = step.comment(comment.clone());
+        }
+        step.build().map_err(|error| DocumentError(Box::new(error)))
+    }
 }
 
 /// Composes the manifest of a configuration that is there, with its layers uncompressed.
@@ -126,6 +185,19 @@ mod tests {
     fn pretty(document: &[u8]) -> String {
         let value: serde_json::Value = serde_json::from_slice(document).unwrap();
         serde_json::to_string_pretty(&value).unwrap()
+    }
+
+    #[test]
+    fn what_a_configuration_says_beyond_the_specification_stays() {
+        let base =
+            br#"{"architecture":"arm64","os":"linux","docker_version":"20","rootfs":{"type":"layers","diff_ids":[]},
+            "config":{"Cmd":["a"],"Healthcheck":{"Test":["CMD","true"]},"Shell":["/bin/bash"]}}"#;
+        let mut config = Config::default();
+        config.set_entrypoint(Some(vec!["b".to_owned()]));
+        let (created, created_by, author) = (Timestamp::UNIX_EPOCH, "sh".to_owned(), Some("me".to_owned()));
+        let addition = Addition { config, created, created_by, author, comment: None };
+        let composed = compose_on(base, &addition, &[]).unwrap();
+        insta::assert_snapshot!(String::from_utf8(composed.config).unwrap());
     }
 
     #[test]

@@ -9,7 +9,9 @@
 
 pub mod bootstrap;
 mod change;
+mod commit;
 mod compression;
+mod differences;
 pub mod documents;
 mod hello;
 mod import;
@@ -22,6 +24,8 @@ mod tree;
 
 pub use bootstrap::{BootstrapError, BootstrapOptions, Phase, Progress, bootstrap, bootstrap_by};
 pub use change::{Change, ChangeError, apply_changes};
+pub use commit::{CommitError, CommitOptions, commit, open_index};
+pub use differences::{Difference, DifferenceError, DifferenceKind, differences};
 pub use hello::{HELLO, hello, is_hello, resolve};
 pub use import::{ImportError, ImportOptions, import};
 pub use inspect::{Inspection, inspect};

@@ -5,8 +5,9 @@
 
 mod cleaning;
 pub(crate) mod entry;
+mod overlay;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::{CStr, CString};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,13 +18,14 @@ use sys::Calling;
 pub use cleaning::Cleaning;
 use cleaning::Verdict;
 use entry::{Entry, Kind};
+pub(crate) use overlay::{is_opaque, is_whiteout};
 
 /// Why a tree could not be written as a tar.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TreeError {
     /// Something in the tree could not be read.
-    #[error("cannot read /{path} of the new root")]
+    #[error("cannot read /{path} of the tree")]
     Read {
         /// Its path.
         path: String,
@@ -34,7 +36,7 @@ pub enum TreeError {
     #[error("cannot write the tar")]
     Write(#[source] sys::Error),
     /// Something has a property that no tar can tell.
-    #[error("/{path} of the new root cannot be told in a tar")]
+    #[error("/{path} of the tree cannot be told in a tar")]
     Entry {
         /// Its path.
         path: String,
@@ -45,15 +47,68 @@ pub enum TreeError {
 
 /// Writes the tree below `root` to `out`, with what `cleaning` leaves of it, and the two empty blocks at the end.
 pub fn write_tree(root: BorrowedFd<'_>, cleaning: &Cleaning, out: &mut impl Write) -> Result<(), TreeError> {
-    let mut writer = TreeWriter { cleaning, out, links: HashMap::new(), buffer: vec![0; 256 * 1024] };
+    write(root, &Selection::Cleaned(cleaning), out)
+}
+
+/// Writes the changes below an overlay's `upper` directory as the layer of an image (image-spec, layer.md): those at `paths` and
+/// no others. What is gone is told by whiteouts.
+pub(crate) fn write_changes(
+    upper: BorrowedFd<'_>,
+    paths: &BTreeSet<Vec<u8>>,
+    out: &mut impl Write,
+) -> Result<(), TreeError> {
+    write(upper, &Selection::Changes(paths), out)
+}
+
+fn write(root: BorrowedFd<'_>, selection: &Selection<'_>, out: &mut impl Write) -> Result<(), TreeError> {
+    let mut writer = TreeWriter { selection, out, links: HashMap::new(), buffer: vec![0; 256 * 1024] };
     let top = open(root, c".", OFlags::DIRECTORY).map_err(|source| TreeError::Read { path: String::new(), source })?;
-    writer.entry(&top, c".", b"./")?;
+    if selection.judge(b"") == Verdict::Keep {
+        writer.entry(&top, c".", b"./")?;
+    }
     writer.children(&top, b"")?;
     writer.emit(&[0; 1024])
 }
 
+/// What of a tree is written, and how it is read.
+enum Selection<'a> {
+    /// A tree as it is, less what does not belong into an image.
+    Cleaned(&'a Cleaning),
+    /// The upper directory of an overlay, with overlay's own marks.
+    Changes(&'a BTreeSet<Vec<u8>>),
+}
+
+impl Selection<'_> {
+    fn judge(&self, path: &[u8]) -> Verdict {
+        match self {
+            Self::Cleaned(cleaning) => cleaning.judge(path),
+            Self::Changes(paths) if paths.contains(path) => Verdict::Keep,
+            Self::Changes(_) => Verdict::Drop,
+        }
+    }
+
+    fn strips(&self, path: &[u8], attribute: &str) -> bool {
+        match self {
+            Self::Cleaned(cleaning) => cleaning.strips(path, attribute),
+            Self::Changes(_) => overlay::is_mark(attribute),
+        }
+    }
+
+    fn cleaning(&self) -> Option<&Cleaning> {
+        match self {
+            Self::Cleaned(cleaning) => Some(cleaning),
+            Self::Changes(_) => None,
+        }
+    }
+
+    fn clamp(&self, seconds: i64) -> u64 {
+        let own = || u64::try_from(seconds).unwrap_or_default();
+        self.cleaning().map_or_else(own, |cleaning| cleaning.clamp(seconds))
+    }
+}
+
 struct TreeWriter<'a, W> {
-    cleaning: &'a Cleaning,
+    selection: &'a Selection<'a>,
     out: &'a mut W,
     /// The first name of each file that has several, by device and inode.
     links: HashMap<(u64, u64), Vec<u8>>,
@@ -80,7 +135,7 @@ impl<W: Write> TreeWriter<'_, W> {
     fn children(&mut self, directory: &OwnedFd, prefix: &[u8]) -> Result<(), TreeError> {
         for name in names(directory).map_err(|source| TreeError::Read { path: lossy(prefix), source })? {
             let path = [prefix, name.to_bytes()].concat();
-            match self.cleaning.judge(&path) {
+            match self.selection.judge(&path) {
                 Verdict::Drop => {}
                 Verdict::Keep => self.child(directory, &name, path)?,
             }
@@ -94,7 +149,11 @@ impl<W: Write> TreeWriter<'_, W> {
         }
         let read = |source| TreeError::Read { path: lossy(&path), source };
         let directory = open(parent.as_fd(), name, OFlags::DIRECTORY).map_err(read)?;
+        let hides = matches!(self.selection, Selection::Changes(_)) && is_opaque(&directory).map_err(read)?;
         path.push(b'/');
+        if hides {
+            self.header(&overlay::opaque_marker(&path))?;
+        }
         self.children(&directory, &path)
     }
 
@@ -108,9 +167,12 @@ impl<W: Write> TreeWriter<'_, W> {
             // A tar cannot hold a socket, and one without its process is of no use.
             return Ok(kind);
         }
+        if matches!(self.selection, Selection::Changes(_)) && is_whiteout(&stat) {
+            self.header(&overlay::whiteout(path))?;
+            return Ok(kind);
+        }
         let (entry, data) = self.describe(parent, name, path, &stat)?;
-        let header = entry.encode().map_err(|source| TreeError::Entry { path: lossy(path), source })?;
-        self.emit(&header)?;
+        self.header(&entry)?;
         match data {
             Source::File(file, size) => self.data(file, size, path)?,
             Source::Bytes(bytes) => {
@@ -119,6 +181,11 @@ impl<W: Write> TreeWriter<'_, W> {
             }
         }
         Ok(kind)
+    }
+
+    fn header(&mut self, entry: &Entry) -> Result<(), TreeError> {
+        let header = entry.encode().map_err(|source| TreeError::Entry { path: lossy(&entry.path), source })?;
+        self.emit(&header)
     }
 
     fn describe(
@@ -137,7 +204,7 @@ impl<W: Write> TreeWriter<'_, W> {
         };
         let file = flags.map(|flags| open(parent.as_fd(), name, flags)).transpose().map_err(read)?;
         let mut attributes = file.as_ref().map(extended_attributes).transpose().map_err(read)?.unwrap_or_default();
-        attributes.retain(|(name, _)| !self.cleaning.strips(path, name));
+        attributes.retain(|(name, _)| !self.selection.strips(path, name));
         let data = match file {
             Some(file) if kind == Kind::File => self.source(file, path, stat)?,
             _ => Source::Bytes(Vec::new()),
@@ -149,20 +216,21 @@ impl<W: Write> TreeWriter<'_, W> {
             uid: stat.st_uid.into(),
             gid: stat.st_gid.into(),
             size: data.size(),
-            modified: self.cleaning.clamp(stat.st_mtime),
+            modified: self.selection.clamp(stat.st_mtime),
             attributes,
         };
         Ok((entry, data))
     }
 
     fn source(&self, file: OwnedFd, path: &[u8], stat: &Stat) -> Result<Source, TreeError> {
-        if !self.cleaning.rewrites(path) {
+        let cleaning = self.selection.cleaning().filter(|cleaning| cleaning.rewrites(path));
+        let Some(cleaning) = cleaning else {
             return Ok(Source::File(file, u64::try_from(stat.st_size).unwrap_or_default()));
-        }
+        };
         let mut bytes = Vec::new();
         let read = std::fs::File::from(file).read_to_end(&mut bytes).call(|| "read");
         read.map_err(|source| TreeError::Read { path: lossy(path), source })?;
-        Ok(Source::Bytes(self.cleaning.rewrite(path, &bytes)))
+        Ok(Source::Bytes(cleaning.rewrite(path, &bytes)))
     }
 
     fn kind(&mut self, parent: &OwnedFd, name: &CStr, path: &[u8], stat: &Stat) -> sys::Result<Kind> {
@@ -214,12 +282,12 @@ impl<W: Write> TreeWriter<'_, W> {
     }
 }
 
-fn open(parent: BorrowedFd<'_>, name: &CStr, kind: OFlags) -> sys::Result<OwnedFd> {
+pub(crate) fn open(parent: BorrowedFd<'_>, name: &CStr, kind: OFlags) -> sys::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | kind;
     rustix::fs::openat(parent, name, flags, Mode::empty()).call(|| format!("openat({name:?}, O_NOFOLLOW)"))
 }
 
-fn names(directory: &OwnedFd) -> sys::Result<Vec<CString>> {
+pub(crate) fn names(directory: &OwnedFd) -> sys::Result<Vec<CString>> {
     let entries = Dir::read_from(directory).call(|| "openat(\".\")")?;
     let names: Result<Vec<CString>, _> = entries.map(|entry| entry.map(|entry| entry.file_name().to_owned())).collect();
     let mut names = names.call(|| "getdents64")?;
@@ -254,6 +322,6 @@ fn extended_attributes(file: &OwnedFd) -> sys::Result<Vec<(String, Vec<u8>)>> {
     Ok(attributes)
 }
 
-fn lossy(path: &[u8]) -> String {
+pub(crate) fn lossy(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
 }

@@ -9,9 +9,13 @@ use std::str::FromStr;
 
 use crate::{Digest, DigestError};
 
-/// The domain that a name without one means: this machine, where images are made. A registry to be asked for such names is
-/// a matter of configuration and not of the name.
-const DEFAULT_DOMAIN: &str = "localhost";
+/// The domain that a name without one means, as with Docker. It is part of the name; where it is asked for is a matter of
+/// configuration (`location` in registries.conf).
+const DEFAULT_DOMAIN: &str = "docker.io";
+/// What the default domain was called once.
+const FORMER_DEFAULT_DOMAIN: &str = "index.docker.io";
+/// The domain of images that Podman and Buildah made on this machine.
+const THIS_MACHINE: &str = "localhost";
 /// The path below which the default domain keeps names of one component, as Docker's does.
 const OFFICIAL: &str = "library";
 /// The tag that a name without tag and digest means.
@@ -21,13 +25,13 @@ const NAME_MAX: usize = 255;
 /// The longest tag.
 const TAG_MAX: usize = 128;
 
-/// The name of an image, complete: `mydebian` reads as `localhost/library/mydebian:latest`.
+/// The name of an image, complete: `mydebian` reads as `docker.io/library/mydebian:latest`.
 ///
 /// It prints in full; [`familiar`](Self::familiar) prints what a person would type.
 ///
 /// ```
 /// let reference: oci::Reference = "conductor/hello".parse().unwrap();
-/// assert_eq!(reference.to_string(), "localhost/conductor/hello:latest");
+/// assert_eq!(reference.to_string(), "docker.io/conductor/hello:latest");
 /// assert_eq!(reference.familiar(), "conductor/hello:latest");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,7 +72,7 @@ pub enum ReferenceError {
 }
 
 impl Reference {
-    /// Returns the registry, with its port if it has one: `localhost`.
+    /// Returns the registry, with its port if it has one: `docker.io`.
     pub fn domain(&self) -> &str {
         &self.domain
     }
@@ -88,7 +92,7 @@ impl Reference {
         self.digest.as_ref()
     }
 
-    /// Returns domain and path: `localhost/library/mydebian`.
+    /// Returns domain and path: `docker.io/library/mydebian`.
     pub fn repository(&self) -> String {
         format!("{}/{}", self.domain, self.path)
     }
@@ -104,6 +108,13 @@ impl Reference {
             (DEFAULT_DOMAIN, _) if self.domain == DEFAULT_DOMAIN && !is_id(short) => short.to_owned(),
             _ => self.repository(),
         }
+    }
+
+    /// Returns what other engines call an image that was made here and has a name without a domain: `localhost/mydebian`.
+    pub fn on_this_machine(&self) -> Option<Self> {
+        let path = self.path.strip_prefix("library/").unwrap_or(&self.path);
+        let own = Self { domain: THIS_MACHINE.to_owned(), path: path.to_owned(), ..self.clone() };
+        (self.domain == DEFAULT_DOMAIN).then_some(own)
     }
 
     /// Returns the whole reference as a person would type it, the tag included: `mydebian:latest`.
@@ -138,6 +149,7 @@ impl FromStr for Reference {
             (None, None) => Some(DEFAULT_TAG),
             (tag, _) => tag,
         };
+        let domain = if domain == FORMER_DEFAULT_DOMAIN { DEFAULT_DOMAIN } else { domain };
         let official = domain == DEFAULT_DOMAIN && !path.contains('/');
         let path = if official { format!("{OFFICIAL}/{path}") } else { path.to_owned() };
         match domain.len() + 1 + path.len() {
@@ -243,16 +255,17 @@ mod tests {
         let at_digest = format!("eg/a@sha256:{HEX}");
         let both = format!("eg/a:1@sha256:{HEX}");
         for (text, full, familiar) in [
-            ("mydebian", "localhost/library/mydebian:latest", "mydebian:latest"),
-            ("debian:bookworm", "localhost/library/debian:bookworm", "debian:bookworm"),
-            ("conductor/hello", "localhost/conductor/hello:latest", "conductor/hello:latest"),
-            ("localhost/library/a", "localhost/library/a:latest", "a:latest"),
-            ("localhost/a:B_1.2-x", "localhost/library/a:B_1.2-x", "a:B_1.2-x"),
+            ("mydebian", "docker.io/library/mydebian:latest", "mydebian:latest"),
+            ("debian:bookworm", "docker.io/library/debian:bookworm", "debian:bookworm"),
+            ("conductor/hello", "docker.io/conductor/hello:latest", "conductor/hello:latest"),
+            ("docker.io/library/a", "docker.io/library/a:latest", "a:latest"),
+            ("index.docker.io/a:B_1.2-x", "docker.io/library/a:B_1.2-x", "a:B_1.2-x"),
+            ("localhost/a", "localhost/a:latest", "localhost/a:latest"),
             ("localhost:5000/a", "localhost:5000/a:latest", "localhost:5000/a:latest"),
             ("Example.org/a/b__c/d---e", "Example.org/a/b__c/d---e:latest", "Example.org/a/b__c/d---e:latest"),
             ("[fe80::1]:5000/a", "[fe80::1]:5000/a:latest", "[fe80::1]:5000/a:latest"),
-            (&at_digest, &format!("localhost/{at_digest}"), &at_digest),
-            (&both, &format!("localhost/{both}"), &both),
+            (&at_digest, &format!("docker.io/{at_digest}"), &at_digest),
+            (&both, &format!("docker.io/{both}"), &both),
         ] {
             let reference: Reference = text.parse().unwrap();
             assert_eq!(reference.to_string(), full);
@@ -312,13 +325,21 @@ mod tests {
     }
 
     #[test]
+    fn a_name_without_a_domain_has_another_in_engines_that_keep_their_own_images_apart() {
+        let other = |text: &str| text.parse::<Reference>().unwrap().on_this_machine().map(|name| name.to_string());
+        assert_eq!(other("eg:1").as_deref(), Some("localhost/eg:1"));
+        assert_eq!(other("team/eg").as_deref(), Some("localhost/team/eg:latest"));
+        assert_eq!(other("example.org/eg"), None);
+    }
+
+    #[test]
     fn capitals_get_a_hint_of_their_own() {
         assert_eq!("MyDebian".parse::<Reference>(), Err(ReferenceError::UpperCase("MyDebian".into())));
     }
 
     #[test]
     fn the_longest_name_counts_what_completion_adds() {
-        let name = "a".repeat(NAME_MAX - "localhost/library/".len());
+        let name = "a".repeat(NAME_MAX - "docker.io/library/".len());
         assert!(name.parse::<Reference>().is_ok());
         assert!(format!("{name}a").parse::<Reference>().is_err());
     }

@@ -48,6 +48,8 @@ pub struct Removed {
 #[derive(Debug, Default)]
 pub(crate) struct Catalogue {
     pub(crate) entries: Vec<Entry>,
+    /// The layers of which a compressed form is known, and the digests of those.
+    pub(crate) compressed: Vec<(Digest, Digest)>,
 }
 
 /// An image with its names.
@@ -62,6 +64,15 @@ pub(crate) struct Entry {
 pub(crate) enum Asked {
     Name(Reference),
     Id(Digest),
+}
+
+impl Asked {
+    pub(crate) fn name(&self) -> Option<&Reference> {
+        match self {
+            Self::Name(name) => Some(name),
+            Self::Id(_) => None,
+        }
+    }
 }
 
 /// Who uses an image, as the caller knows it.
@@ -93,7 +104,12 @@ impl Catalogue {
     fn orphaned(&self, gone: &[Digest], layout: &Layout) -> Vec<PathBuf> {
         let (gone, kept): (Vec<_>, Vec<_>) = self.entries.iter().partition(|entry| gone.contains(&entry.record.id));
         let mut seen: HashSet<PathBuf> = kept.iter().flat_map(|entry| entry.record.content(layout)).collect();
-        gone.iter().flat_map(|entry| entry.record.content(layout)).filter(|path| seen.insert(path.clone())).collect()
+        let content = gone.iter().flat_map(|entry| entry.record.content(layout));
+        let mut orphans: Vec<_> = content.filter(|path| seen.insert(path.clone())).collect();
+        let notes = self.compressed.iter().filter(|(layer, _)| orphans.contains(&layout.layer(layer)));
+        let notes: Vec<_> = notes.map(|(layer, digest)| layout.compressed_form(layer, digest)).collect();
+        orphans.extend(notes);
+        orphans
     }
 
     /// Returns the length of the layers that belong to the images `gone` and to no other.
@@ -193,6 +209,8 @@ mod tests {
         let record = Record {
             id: Digest::of(text.as_bytes()),
             manifest: Digest::of(format!("manifest of {text}").as_bytes()),
+            index: None,
+            others: Vec::new(),
             layers: layers.iter().map(layer).collect(),
             created: Timestamp::UNIX_EPOCH,
         };
@@ -206,6 +224,7 @@ mod tests {
                 entry("three", &["base"], &["three"]),
                 entry("dangling", &["lone"], &[]),
             ],
+            compressed: vec![(Digest::of(b"lone"), Digest::of(b"lone.gz"))],
         }
     }
 

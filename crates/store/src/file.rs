@@ -44,6 +44,13 @@ pub(crate) fn rename(from: &Path, to: &Path) -> sys::Result<()> {
     fs::rename(from, to).call(|| format!("rename({}, {})", from.display(), to.display()))
 }
 
+/// Gives a file its name unless a file of the same length has it. Content under a digest is never replaced, as somebody may have
+/// it mounted; what an interrupted disk left too short is.
+pub(crate) fn place(from: &Path, to: &Path) -> sys::Result<()> {
+    let length = |path: &Path| path.metadata().map(|metadata| metadata.len()).ok();
+    if length(to).is_some() && length(to) == length(from) { Ok(()) } else { rename(from, to) }
+}
+
 /// Takes a file away, and is content when it is gone already.
 pub(crate) fn unlink(path: &Path) -> sys::Result<()> {
     match fs::remove_file(path) {

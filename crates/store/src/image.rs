@@ -56,8 +56,10 @@ pub struct Layer {
 pub struct Image {
     /// The image's ID: the digest of its configuration.
     pub id: Digest,
-    /// The digest of its manifest.
+    /// The digest of its manifest; where there are several, of the one that goes with the name it was asked for by.
     pub manifest: Digest,
+    /// The digest of the index through which a registry gave the manifest.
+    pub listed_in: Option<Digest>,
     /// What to run, and how.
     pub config: ImageConfiguration,
     /// Its layers, from the lowest to the highest.

@@ -10,10 +10,12 @@ use sys::Calling;
 use trace::Recorder;
 
 use crate::catalogue::{self, Asked, Catalogue, Entry};
+use crate::compressed;
 use crate::error::Doing;
 use crate::layout::parse_name;
 use crate::record::Record;
 use crate::step::apply;
+use crate::sweep::{self, Lately};
 use crate::{Image, Layer, Layout, Listed, Removed, Store, StoreError, StoreStep, Usage, file, release};
 
 /// The images of a store. Finding and listing take no lock.
@@ -33,20 +35,20 @@ impl<'a> Images<'a> {
 
     /// Finds an image by name, by ID or by the beginning of its ID, and reads it.
     pub fn resolve(&self, asked: &str) -> Result<Image, StoreError> {
-        let (_, record) = self.find(asked)?;
-        self.read(record)
+        let (asked, record) = self.find(asked)?;
+        self.read(record, asked.name())
     }
 
     /// Finds an image by its name, and reads it.
     pub fn resolve_name(&self, name: &Reference) -> Result<Image, StoreError> {
-        let record = self.find_name(name)?.ok_or_else(|| StoreError::NotFound(name.familiar()))?;
-        self.read(record)
+        let (name, record) = self.find_name(name)?.ok_or_else(|| StoreError::NotFound(name.familiar()))?;
+        self.read(record, Some(&name))
     }
 
     /// Reads the image with this ID.
     pub fn load(&self, id: &Digest) -> Result<Image, StoreError> {
         let record = Record::read(&self.layout().record(id))?.ok_or_else(|| StoreError::NotFound(id.to_string()))?;
-        self.read(record)
+        self.read(record, None)
     }
 
     /// Lists all images, the newest first.
@@ -72,7 +74,8 @@ impl<'a> Images<'a> {
         }
         self.store.ensure()?;
         let _locked = self.store.lock()?;
-        let (_, record) = self.find(asked)?;
+        let (asked, record) = self.find(asked)?;
+        self.rewrite(&record, record.named_like(asked.name(), name), recorder)?;
         let step = StoreStep::Tag {
             name: name.clone(),
             id: record.id,
@@ -112,7 +115,8 @@ impl<'a> Images<'a> {
         users: &dyn Fn(&Digest) -> Option<Usage>,
         recorder: &Recorder,
     ) -> Result<Removed, StoreError> {
-        self.store.sweep(recorder)?;
+        self.store.ensure()?;
+        sweep::sweep(self.store, Lately::Remove, recorder)?;
         let locked = self.store.lock()?;
         let (removed, steps) = catalogue::plan_prune(&self.catalogue()?, all, users, self.layout());
         let held = release::hold(&steps);
@@ -130,9 +134,9 @@ impl<'a> Images<'a> {
         }
         let name = asked.parse::<Reference>();
         if let Ok(name) = &name
-            && let Some(record) = self.find_name(name)?
+            && let Some((name, record)) = self.find_name(name)?
         {
-            return Ok((Asked::Name(name.clone()), record));
+            return Ok((Asked::Name(name), record));
         }
         let prefix = asked.strip_prefix("sha256:").unwrap_or(asked);
         let is_prefix = !prefix.is_empty() && prefix.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -142,14 +146,25 @@ impl<'a> Images<'a> {
         }
     }
 
-    fn find_name(&self, name: &Reference) -> Result<Option<Record>, StoreError> {
+    /// A name without a domain finds what other engines made on this machine, too.
+    fn find_name(&self, name: &Reference) -> Result<Option<(Reference, Record)>, StoreError> {
+        let names = [Some(name.clone()), name.on_this_machine()];
+        for name in names.into_iter().flatten() {
+            if let Some(record) = self.find_exactly(&name)? {
+                return Ok(Some((name, record)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn find_exactly(&self, name: &Reference) -> Result<Option<Record>, StoreError> {
         let record = Record::read(&self.layout().name(name))?;
         let Some(digest) = name.digest().filter(|_| record.is_none()) else { return Ok(record) };
         // An image named by a tag is known by its digest within the same repository too.
         let repository = self.layout().repository(name);
         for tag in file::names(&repository).doing(|| format!("list {}", repository.display()))? {
             if let Some(record) = Record::read(&repository.join(tag))?
-                && record.manifest == *digest
+                && record.has_digest(digest)
             {
                 return Ok(Some(record));
             }
@@ -169,8 +184,9 @@ impl<'a> Images<'a> {
     }
 
     /// The hot path of `run`: one read beside the record's.
-    fn read(&self, record: Record) -> Result<Image, StoreError> {
+    fn read(&self, record: Record, name: Option<&Reference>) -> Result<Image, StoreError> {
         let layout = self.layout();
+        let (manifest, listed_in) = record.manifest_for(name);
         let path = layout.blob(&record.id);
         let bytes = fs::read(&path).call(|| format!("open({})", path.display()));
         let bytes = bytes.doing(|| format!("read the configuration of image {}", record.id.short()))?;
@@ -182,7 +198,8 @@ impl<'a> Images<'a> {
             layers.map(|layer| Layer { diff_id: layer.diff_id, size: layer.size, path: layout.layer(&layer.diff_id) });
         Ok(Image {
             id: record.id,
-            manifest: record.manifest,
+            manifest,
+            listed_in,
             config,
             layers: layers.collect(),
             chain,
@@ -195,7 +212,7 @@ impl<'a> Images<'a> {
     pub(crate) fn catalogue(&self) -> Result<Catalogue, StoreError> {
         let mut names = self.names()?;
         let images = self.layout().images();
-        let mut catalogue = Catalogue::default();
+        let mut catalogue = Catalogue { compressed: compressed::pairs(self.layout())?, ..Catalogue::default() };
         for file in file::names(&images).doing(|| "list the images")? {
             // A reader without the lock may meet an image that is just being removed.
             if let Some(record) = Record::read(&images.join(file))? {
@@ -223,6 +240,17 @@ impl<'a> Images<'a> {
         }
         found.values_mut().for_each(|names| names.sort());
         Ok(found)
+    }
+
+    /// Writes a record anew, beside the old one first. The caller holds the lock.
+    fn rewrite(&self, old: &Record, new: Record, recorder: &Recorder) -> Result<(), StoreError> {
+        if *old == new {
+            return Ok(());
+        }
+        let beside = self.layout().beside_name();
+        let bytes = serde_json::to_vec(&new).map_err(|error| StoreError::Index(Box::new(error)))?;
+        file::write_new(&beside, &bytes, true).doing(|| "write an image's record")?;
+        apply(&[StoreStep::Record { id: new.id, from: beside, to: self.layout().record(&new.id) }], recorder)
     }
 
     /// Waits until a name is on the disk.

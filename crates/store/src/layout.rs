@@ -59,6 +59,16 @@ impl Layout {
         self.layers().join(diff_id.hex())
     }
 
+    /// Returns the directory of what is known of compressed layers.
+    pub fn compressed(&self) -> PathBuf {
+        self.root.join("compressed")
+    }
+
+    /// Returns the place of what is known of one compressed form of a layer: either digest is found by listing names.
+    pub fn compressed_form(&self, layer: &Digest, digest: &Digest) -> PathBuf {
+        self.compressed().join(format!("{}+{}", layer.hex(), digest.hex()))
+    }
+
     /// Returns the directory of indexes.
     pub fn indexes(&self) -> PathBuf {
         self.root.join("indexes")
@@ -142,10 +152,10 @@ mod tests {
         let hex = Digest::of(b"").hex();
         let layout = Layout::new("/s");
         for (text, file) in [
-            ("mydebian", "/s/names/localhost+library+mydebian/latest".to_owned()),
-            ("conductor/hello:1", "/s/names/localhost+conductor+hello/1".to_owned()),
+            ("mydebian", "/s/names/docker.io+library+mydebian/latest".to_owned()),
+            ("conductor/hello:1", "/s/names/docker.io+conductor+hello/1".to_owned()),
             ("localhost:5000/a/b:V2", "/s/names/localhost:5000+a+b/V2".to_owned()),
-            (&format!("a@sha256:{hex}"), format!("/s/names/localhost+library+a/sha256:{hex}")),
+            (&format!("a@sha256:{hex}"), format!("/s/names/docker.io+library+a/sha256:{hex}")),
         ] {
             let name: Reference = text.parse().unwrap();
             let path = layout.name(&name);

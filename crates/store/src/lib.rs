@@ -7,6 +7,7 @@
 //! <root>/                        0700, as every directory below it
 //! ├── blobs/sha256/<hex>         documents: image configurations and manifests, under their digest
 //! ├── layers/sha256/<hex>        layers: uncompressed tars, under their diff-id
+//! ├── compressed/<hex>+<hex>     one small JSON for each compressed form of a layer, under both digests
 //! ├── indexes/<hex>.erofs        one index an image, under the chain ID of its layers
 //! ├── images/<hex>               one small JSON an image, under its ID: what is needed before its configuration is read
 //! ├── names/<repository>/<tag>   a symbolic link to ../../images/<hex>; '/' in the repository is written '+'
@@ -24,6 +25,7 @@
 
 pub mod archive;
 mod catalogue;
+mod compressed;
 pub mod erofs;
 mod error;
 mod file;
@@ -42,6 +44,7 @@ mod sweep;
 mod work;
 
 pub use catalogue::{Listed, Removed, Usage};
+pub use compressed::{Claim, Compressed, Form};
 pub use error::StoreError;
 pub use image::{ChainId, Image, Layer};
 pub use images::Images;

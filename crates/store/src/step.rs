@@ -106,19 +106,13 @@ pub(crate) fn apply(steps: &[StoreStep], recorder: &Recorder) -> Result<(), Stor
 
 fn apply_one(step: &StoreStep) -> sys::Result<()> {
     match step {
-        StoreStep::Place { from, to, replace: false, .. } => place(from, to),
+        StoreStep::Place { from, to, replace: false, .. } => file::place(from, to),
         StoreStep::Place { from, to, .. } => file::rename(from, to),
         StoreStep::Record { from, to, .. } => file::rename(from, to),
         StoreStep::Tag { id, link, beside, .. } => tag(id, link, beside),
         StoreStep::Untag { link, .. } => untag(link),
         StoreStep::Forget { record: path, .. } | StoreStep::Unlink { path } => file::unlink(path),
     }
-}
-
-/// Content under a digest is never replaced, as somebody may have it mounted; what an interrupted disk left too short is.
-fn place(from: &Path, to: &Path) -> sys::Result<()> {
-    let length = |path: &Path| path.metadata().map(|metadata| metadata.len()).ok();
-    if length(to).is_some() && length(to) == length(from) { Ok(()) } else { file::rename(from, to) }
 }
 
 fn tag(id: &Digest, link: &Path, beside: &Path) -> sys::Result<()> {
@@ -149,13 +143,13 @@ mod tests {
         let step = StoreStep::Tag {
             name: "eg".parse().unwrap(),
             id: Digest::of(b"abc"),
-            link: "/s/names/localhost+library+eg/latest".into(),
+            link: "/s/names/docker.io+library+eg/latest".into(),
             beside: "/s/tmp/w/name".into(),
         };
         let hex = Digest::of(b"abc").hex();
         insta::assert_snapshot!(step.explain().to_string().replace(&hex, "ID"), @"
         + name image ba7816bf8f01 eg:latest
-              ln -sfn ../../images/ID /s/names/localhost+library+eg/latest
+              ln -sfn ../../images/ID /s/names/docker.io+library+eg/latest
         ");
     }
 }

@@ -8,6 +8,7 @@ use sys::Calling;
 use trace::Recorder;
 
 use crate::error::Doing;
+use crate::sweep::Lately;
 use crate::{Images, Layout, StoreError, Work, file};
 
 /// The images, layers and scratch directories below one root directory.
@@ -66,7 +67,7 @@ impl Store {
     /// Removes what died with its owner, and content that belongs to no image.
     pub fn sweep(&self, recorder: &Recorder) -> Result<(), StoreError> {
         self.ensure()?;
-        crate::sweep::sweep(self, recorder)
+        crate::sweep::sweep(self, Lately::Keep, recorder)
     }
 
     /// Makes the directories that writers expect.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use trace::Recorder;
 
+use crate::compressed::is_fresh;
 use crate::error::Doing;
 use crate::removal::remove_tree;
 use crate::step::apply;
@@ -18,11 +19,18 @@ pub(crate) struct Stale {
     _owned: Option<File>,
 }
 
+/// What becomes of layers that came lately for an image that is not complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lately {
+    Keep,
+    Remove,
+}
+
 /// Removes the directories of dead work, and content that no record refers to.
-pub(crate) fn sweep(store: &Store, recorder: &Recorder) -> Result<(), StoreError> {
+pub(crate) fn sweep(store: &Store, lately: Lately, recorder: &Recorder) -> Result<(), StoreError> {
     let locked = store.lock()?;
     let stale = find_stale(store)?;
-    remove_orphans(store, recorder)?;
+    remove_orphans(store, lately, recorder)?;
     drop(locked);
     remove_stale(stale)
 }
@@ -54,16 +62,24 @@ pub(crate) fn remove_stale(stale: Vec<Stale>) -> Result<(), StoreError> {
 }
 
 /// Removes content that no record refers to, as a writer killed between the two leaves it. The caller holds the lock.
-pub(crate) fn remove_orphans(store: &Store, recorder: &Recorder) -> Result<(), StoreError> {
-    apply(&plan_sweep(store)?, recorder)
+pub(crate) fn remove_orphans(store: &Store, lately: Lately, recorder: &Recorder) -> Result<(), StoreError> {
+    apply(&plan_sweep(store, lately)?, recorder)
 }
 
-fn plan_sweep(store: &Store) -> Result<Vec<StoreStep>, StoreError> {
+fn plan_sweep(store: &Store, lately: Lately) -> Result<Vec<StoreStep>, StoreError> {
     let layout = store.layout();
     let present = content(layout)?;
     let catalogue = store.images().catalogue()?;
-    let used: HashSet<PathBuf> = catalogue.entries.iter().flat_map(|entry| entry.record.content(layout)).collect();
-    Ok(present.into_iter().filter(|path| !used.contains(path)).map(|path| StoreStep::Unlink { path }).collect())
+    let mut used: HashSet<PathBuf> = catalogue.entries.iter().flat_map(|entry| entry.record.content(layout)).collect();
+    if lately == Lately::Keep {
+        let fresh = catalogue.compressed.iter().filter(|(layer, digest)| is_fresh(layout, layer, digest));
+        used.extend(fresh.map(|(layer, _)| layout.layer(layer)));
+    }
+    let mut gone: Vec<_> = present.iter().filter(|path| !used.contains(*path)).cloned().collect();
+    let present: HashSet<_> = present.into_iter().filter(|path| used.contains(path)).collect();
+    let notes = catalogue.compressed.iter().filter(|(layer, _)| !present.contains(&layout.layer(layer)));
+    gone.extend(notes.map(|(layer, digest)| layout.compressed_form(layer, digest)));
+    Ok(gone.into_iter().map(|path| StoreStep::Unlink { path }).collect())
 }
 
 fn content(layout: &Layout) -> Result<Vec<PathBuf>, StoreError> {

@@ -28,6 +28,8 @@ pub struct Documents {
     pub config: Vec<u8>,
     /// The manifest.
     pub manifest: Vec<u8>,
+    /// The digest of the index through which a registry gave the manifest.
+    pub listed_in: Option<Digest>,
 }
 
 /// A directory in which an image is assembled.
@@ -73,7 +75,7 @@ impl Work {
         // A directory is owned once it is locked; between the two steps a sweeper would take it for abandoned.
         let locked = store.lock()?;
         let stale = sweep::find_stale(store)?;
-        sweep::remove_orphans(store, &Recorder::silent())?;
+        sweep::remove_orphans(store, sweep::Lately::Keep, &Recorder::silent())?;
         let path = store.layout().tmp().join(unique_name());
         let doing = || format!("make a directory for work in {}", store.layout().tmp().display());
         fs::create_dir(&path).call(|| format!("mkdir({})", path.display())).doing(doing)?;
@@ -91,6 +93,14 @@ impl Work {
     /// Returns the directory; what a caller puts there under a name of its own goes away with the work.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn durability(&self) -> Durability {
+        self.durability
     }
 
     /// Starts a new layer.
@@ -151,8 +161,11 @@ impl Work {
     /// Makes an image of the layers that its configuration names, gives it `names`, and announces it.
     pub fn commit(self, documents: &Documents, names: &[Reference], recorder: &Recorder) -> Result<Image, StoreError> {
         let record = self.record(documents)?;
-        let content = self.content(documents, &record)?;
+        let index = self.index(&record)?;
         let _locked = self.store.lock()?;
+        let known = Record::read(&self.store.layout().record(&record.id))?;
+        let record = record.joined(known, names);
+        let content = self.content(documents, &record, index)?;
         apply(&content, recorder)?;
         let layout = self.store.layout();
         self.sync(&[layout.layers(), layout.indexes(), layout.blobs()])?;
@@ -166,11 +179,14 @@ impl Work {
             apply(&[tag], recorder)?;
             self.sync(&[layout.repository(name), layout.names()])?;
         }
-        self.store.images().load(&record.id)
+        match names.first() {
+            Some(name) => self.store.images().resolve_name(name),
+            None => self.store.images().load(&record.id),
+        }
     }
 
     /// Writes what goes into place first, and plans how.
-    fn content(&self, documents: &Documents, record: &Record) -> Result<Vec<StoreStep>, StoreError> {
+    fn content(&self, documents: &Documents, record: &Record, index: PathBuf) -> Result<Vec<StoreStep>, StoreError> {
         let layout = self.store.layout();
         // What was not synced may be of the right length and empty all the same.
         let replace = self.durability == Durability::Remakeable;
@@ -181,11 +197,12 @@ impl Work {
             replace,
         });
         let mut steps: Vec<_> = layers.collect();
-        let chain = record.chain();
-        steps.push(StoreStep::Place { what: "index", from: self.index(record)?, to: layout.index(&chain), replace });
-        let documents =
-            [("configuration", record.id, &documents.config), ("manifest", record.manifest, &documents.manifest)];
-        for (what, digest, bytes) in documents {
+        steps.push(StoreStep::Place { what: "index", from: index, to: layout.index(&record.chain()), replace });
+        let manifest = Digest::of(&documents.manifest);
+        let documents = [("configuration", record.id, &documents.config), ("manifest", manifest, &documents.manifest)];
+        // A manifest that goes with no name is not kept.
+        let known: Vec<_> = record.manifests().chain([record.id]).collect();
+        for (what, digest, bytes) in documents.into_iter().filter(|(_, digest, _)| known.contains(digest)) {
             let from = self.path.join("blobs").join(digest.hex());
             self.write(&from, bytes)?;
             steps.push(StoreStep::Place { what, from, to: layout.blob(&digest), replace });
@@ -212,7 +229,8 @@ impl Work {
             let size = layer.ok_or(StoreError::MissingLayer(diff_id))?.size;
             layers.push(RecordedLayer { diff_id, size });
         }
-        Ok(Record { id, manifest: Digest::of(&documents.manifest), layers, created })
+        let (manifest, index) = (Digest::of(&documents.manifest), documents.listed_in);
+        Ok(Record { id, manifest, index, others: Vec::new(), layers, created })
     }
 
     /// Makes the index over the layers, or keeps the one that is there.

@@ -176,6 +176,7 @@ mod tests {
         Image {
             id: Digest::of(b"image"),
             manifest: Digest::of(b"manifest"),
+            listed_in: None,
             config,
             layers: layers.iter().map(layer).collect(),
             chain: ChainId::of([]),

@@ -6,11 +6,14 @@
 pub(crate) mod addnetwork;
 mod attach;
 pub(crate) mod build;
+mod commit;
 mod completion;
 mod container_args;
 mod create;
+mod diff;
 mod exec;
 mod explain;
+mod export;
 mod health_args;
 mod history;
 mod images;
@@ -181,6 +184,8 @@ pub(crate) static TABLE: &[Entry] = &[
     Entry::of::<rmi::RmiArgs>(),
     Entry::of::<attach::AttachCommandArgs>(),
     Entry::of::<create::CreateArgs>(),
+    Entry::of::<diff::DiffArgs>(),
+    Entry::of::<export::ExportArgs>(),
     Entry::of::<inspect::InspectArgs>(),
     Entry::of::<kill::KillArgs>(),
     Entry::of::<logs::LogsArgs>(),
@@ -190,6 +195,7 @@ pub(crate) static TABLE: &[Entry] = &[
     Entry::of::<stop::StopArgs>(),
     Entry::of::<update::UpdateArgs>(),
     Entry::of::<wait::WaitArgs>(),
+    Entry::of::<commit::CommitArgs>(),
     Entry::of::<history::HistoryArgs>(),
     Entry::of::<import::ImportArgs>(),
     Entry::of::<load::LoadArgs>(),
@@ -213,8 +219,11 @@ pub(crate) static NOUNS: &[Noun] = &[
         about: "Manage containers",
         entries: &[
             Entry::of::<attach::AttachCommandArgs>(),
+            Entry::of::<commit::CommitArgs>(),
             Entry::of::<create::CreateArgs>(),
+            Entry::of::<diff::DiffArgs>(),
             Entry::of::<exec::ExecArgs>(),
+            Entry::of::<export::ExportArgs>(),
             Entry::of::<inspect::ContainerInspectArgs>(),
             Entry::of::<kill::KillArgs>(),
             Entry::of::<logs::LogsArgs>(),

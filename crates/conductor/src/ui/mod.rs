@@ -3,6 +3,7 @@
 //! Results go to stdout in one write each; remarks, warnings and progress go to stderr. Nothing here decides anything:
 //! commands hand over strings and values.
 
+pub(crate) mod archive;
 pub(crate) mod list;
 pub(crate) mod size;
 pub(crate) mod table;

@@ -11,6 +11,17 @@ fn shell(script: &str) -> String {
     Conductor::new("sh").args(["-ec", script]).ok()
 }
 
+/// Runs a shell script with Podman in the sandbox's directory, in a mount namespace and with a store of its own.
+pub(crate) fn with_podman(sandbox: &Sandbox, script: &str) -> String {
+    let setup = format!(
+        "mount --make-rprivate /; mount -t tmpfs tmpfs /run; cd {:?}
+         printf '[containers]\\ndefault_ulimits=[]\\n' > containers.conf; export CONTAINERS_CONF=$PWD/containers.conf
+         podman() {{ command podman --root $PWD/podman --runroot $PWD/podman-run --storage-driver vfs \"$@\"; }}\n",
+        sandbox.work()
+    );
+    Conductor::new("unshare").args(["--mount", "sh", "-ec", &(setup + script)]).ok()
+}
+
 /// A store: the sandbox's own, or another one below its directory.
 struct Store<'s> {
     sandbox: &'s Sandbox,
@@ -119,12 +130,12 @@ fn the_tools_of_the_oci_take_our_archives() {
     let archive = saved(&Store::own(&sandbox), &["--format", "oci-archive"]);
     let layout = sandbox.work().join("layout");
     shell(&format!("mkdir {layout:?}; tar -xf {archive:?} -C {layout:?}; test ! -e {layout:?}/manifest.json"));
-    shell(&format!("oci-image-tool validate --type image --ref name=localhost/busybox:latest {layout:?}"));
+    shell(&format!("oci-image-tool validate --type image --ref name=docker.io/library/busybox:latest {layout:?}"));
     let bundle = sandbox.work().join("bundle");
     shell(&format!(
-        "umoci unpack --image {layout:?}:localhost/busybox:latest {bundle:?}; test -x {bundle:?}/rootfs/bin/sh"
+        "umoci unpack --image {layout:?}:docker.io/library/busybox:latest {bundle:?}; test -x {bundle:?}/rootfs/bin/sh"
     ));
-    shell(&format!("umoci stat --image {layout:?}:localhost/busybox:latest"));
+    shell(&format!("umoci stat --image {layout:?}:docker.io/library/busybox:latest"));
 }
 
 #[test]
@@ -136,7 +147,7 @@ fn skopeo_takes_our_archives_and_we_take_its() {
     let copy = |from: &str, to: &str, options: &str| shell(&format!("skopeo copy -q {options} {from} {to}"));
     let at = |name: &str| sandbox.work().join(name).to_string_lossy().into_owned();
     let ours = archive.to_string_lossy().into_owned();
-    copy(&format!("oci-archive:{ours}:localhost/busybox:latest"), &format!("dir:{}", at("plain")), "");
+    copy(&format!("oci-archive:{ours}:docker.io/library/busybox:latest"), &format!("dir:{}", at("plain")), "");
     let config = std::fs::read(sandbox.work().join("plain").join(id.trim_start_matches("sha256:"))).unwrap();
     assert!(!config.is_empty());
     let forms =
@@ -144,14 +155,14 @@ fn skopeo_takes_our_archives_and_we_take_its() {
     for (options, name) in forms {
         let to = at(&format!("{name}.tar"));
         copy(
-            &format!("oci-archive:{ours}:localhost/busybox:latest"),
+            &format!("oci-archive:{ours}:docker.io/library/busybox:latest"),
             &format!("oci-archive:{to}:localhost/box:{name}"),
             options,
         );
         let kind = shell(&format!("skopeo inspect --raw oci-archive:{to}:localhost/box:{name}"));
         assert!(kind.contains(if name == "gz" { "tar+gzip" } else { "tar+zstd" }), "{kind}");
         let there = Store::other(&sandbox, name);
-        assert_eq!(there.load(Path::new(&to)), format!("Loaded image: box:{name}"));
+        assert_eq!(there.load(Path::new(&to)), format!("Loaded image: localhost/box:{name}"));
         assert_eq!(there.ids(), [id.as_str()]);
         // The manifest is kept as it came.
         let digest = shell(&format!("skopeo inspect --format '{{{{.Digest}}}}' oci-archive:{to}:localhost/box:{name}"));
@@ -162,7 +173,7 @@ fn skopeo_takes_our_archives_and_we_take_its() {
     let docker = at("docker.tar");
     copy(&format!("docker-archive:{ours}"), &format!("docker-archive:{docker}:localhost/box:docker"), "");
     let there = Store::other(&sandbox, "docker");
-    assert_eq!(there.load(Path::new(&docker)), "Loaded image: box:docker");
+    assert_eq!(there.load(Path::new(&docker)), "Loaded image: localhost/box:docker");
     assert_eq!(there.inspect("box:docker")["RootFS"], here.inspect(IMAGE)["RootFS"]);
 }
 
@@ -174,19 +185,17 @@ fn podman_takes_our_archives_and_we_take_its() {
     let id = here.ids().remove(0);
     let work = sandbox.work();
     let script = format!(
-        "mount --make-rprivate /; mount -t tmpfs tmpfs /run; cd {work:?}
-         printf '[containers]\\ndefault_ulimits=[]\\n' > containers.conf; export CONTAINERS_CONF=$PWD/containers.conf
-         podman() {{ command podman --root $PWD/podman --runroot $PWD/podman-run --storage-driver vfs \"$@\"; }}
-         podman load -q -i {archive:?} > /dev/null
+        "podman load -q -i {archive:?} > /dev/null
          podman images --no-trunc --quiet | sort -u
-         podman save -q -o docker.tar localhost/busybox:latest
-         podman save -q --format oci-archive -o oci.tar localhost/busybox:latest
-         podman save -q -m -o several.tar localhost/busybox:latest registry.example:5000/team/box:1.0"
+         podman save -q -o docker.tar busybox:latest
+         podman save -q --format oci-archive -o oci.tar busybox:latest
+         podman save -q -m -o several.tar busybox:latest registry.example:5000/team/box:1.0"
     );
-    let seen = Conductor::new("unshare").args(["--mount", "sh", "-ec", &script]).ok();
+    let seen = with_podman(&sandbox, &script);
     assert_eq!(seen, id);
-    let two = "Loaded image: busybox:latest\nLoaded image: registry.example:5000/team/box:1.0";
-    let one = "Loaded image: busybox:latest";
+    let two = "Loaded image: localhost/busybox:latest\nLoaded image: registry.example:5000/team/box:1.0";
+    // A name without a domain is for Podman one of this machine.
+    let one = "Loaded image: localhost/busybox:latest";
     // Podman took it by Docker's form, so for the OCI's it writes the configuration anew.
     let raw = shell(&format!("skopeo inspect --raw oci-archive:{:?}", work.join("oci.tar")));
     let raw: Value = serde_json::from_str(&raw).unwrap();

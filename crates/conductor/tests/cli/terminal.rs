@@ -15,7 +15,7 @@ fn a_shell_in_a_container_has_a_terminal_with_our_size_and_job_control() {
     terminal.sees("# ");
     terminal.enters("tty; stty size").sees("/dev/pts/0");
     terminal.sees("24 80");
-    terminal.enters("echo wai''ting; sleep 1000").sees("waiting");
+    terminal.enters("sh -c \"echo wai''ting; exec sleep 1000\"").sees("waiting");
     terminal.types("\x03").sees("# ");
     terminal.enters("echo $((40 + 2))").sees("42");
     terminal.enters("exit 5");

@@ -22,7 +22,7 @@ use oci::runtime::{
 
 pub use accounts::{AccountError, Accounts, Identity};
 pub(crate) use host::{capabilities_of, host_devices, kernel_version};
-pub(crate) use mounts::volume_data;
+pub(crate) use mounts::{mount_places, volume_data};
 pub(crate) use privileges::plan_capabilities;
 pub(crate) use process::{merge_environment, plan_args, plan_capability_sets, plan_user};
 

@@ -24,6 +24,14 @@ pub(super) fn plan_mounts(request: &CreateRequest, place: &Place<'_>) -> Vec<Mou
     mounts
 }
 
+/// Returns where something is mounted in a container, whatever is there in its image.
+pub(crate) fn mount_places(request: &CreateRequest) -> Vec<PathBuf> {
+    let files = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"].map(PathBuf::from);
+    let kernel = kernel_mounts(request).into_iter().map(|mount| mount.destination().clone());
+    let volumes = request.mounts.iter().map(|mount| mount.target.clone());
+    kernel.chain(files).chain(volumes).collect()
+}
+
 fn kernel_mounts(request: &CreateRequest) -> Vec<Mount> {
     let shm = format!("size={}", request.resources.shm_size.unwrap_or(DEFAULT_SHM));
     // What the kernel tells of itself may be changed by a privileged container alone.

@@ -194,7 +194,7 @@ fn admit(
         None => documents::manifest_of(&planned.config, &layers)?,
     };
     let ids: Vec<_> = layers.iter().map(|layer| layer.diff_id).collect();
-    let documents = Documents { config: planned.config, manifest };
+    let documents = Documents { config: planned.config, manifest, listed_in: None };
     let image = work.fork(&ids)?.commit(&documents, &planned.names, recorder)?;
     Ok(Loaded { image, names: planned.names })
 }

@@ -104,17 +104,11 @@ fn described(image: &Image, names: &[Reference], manifest: Digest, size: usize) 
     let platform: BTreeMap<_, _> = platform.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
     let plain = json!({ "mediaType": MANIFEST, "digest": manifest, "size": size, "platform": platform });
     let named = |name: &Reference| {
-        let (mut entry, name) = (plain.clone(), outward(name));
+        let (mut entry, name) = (plain.clone(), name.to_string());
         entry["annotations"] = json!({ "io.containerd.image.name": name, "org.opencontainers.image.ref.name": name });
         entry
     };
     if names.is_empty() { vec![plain] } else { names.iter().map(named).collect() }
-}
-
-/// Returns a whole name as others write it: with them nobody's own images are in a `library`.
-fn outward(name: &Reference) -> String {
-    let familiar = name.familiar();
-    if familiar == name.to_string() { familiar } else { format!("{}/{familiar}", name.domain()) }
 }
 
 /// The media type of a manifest.

@@ -59,15 +59,22 @@ pub(crate) fn documents(layers: &[Layer]) -> Documents {
     });
     let config = serde_json::to_vec(&config).unwrap();
     let manifest = format!("{{\"schemaVersion\":2,\"config\":{{\"digest\":\"{}\"}}}}", Digest::of(&config));
-    Documents { config, manifest: manifest.into_bytes() }
+    Documents { config, manifest: manifest.into_bytes(), listed_in: None }
 }
 
 /// Everything below the store that is no directory, and the directories of work in flight.
 pub(crate) fn leftovers(store: &Store) -> Vec<String> {
     let layout = store.layout();
     let mut found = Vec::new();
-    for directory in [layout.blobs(), layout.layers(), layout.indexes(), layout.images(), layout.names(), layout.tmp()]
-    {
+    for directory in [
+        layout.blobs(),
+        layout.layers(),
+        layout.indexes(),
+        layout.images(),
+        layout.names(),
+        layout.tmp(),
+        layout.compressed(),
+    ] {
         for entry in std::fs::read_dir(directory).into_iter().flatten() {
             found.push(entry.unwrap().path().display().to_string());
         }

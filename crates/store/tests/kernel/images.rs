@@ -16,7 +16,7 @@ fn an_image_is_found_by_name_by_id_and_by_the_beginning_of_its_id() {
     let image = add(&sandbox.store, &[&tar("a", b"1")], &["mydebian", "other:v1"]).unwrap();
     let hex = image.id.hex();
     let images = sandbox.store.images();
-    for asked in ["mydebian", "mydebian:latest", "localhost/library/other:v1", &hex, &hex[..12], &image.id.to_string()]
+    for asked in ["mydebian", "mydebian:latest", "docker.io/library/other:v1", &hex, &hex[..12], &image.id.to_string()]
     {
         assert_eq!(images.resolve(asked).unwrap().id, image.id, "{asked}");
     }

@@ -1,0 +1,40 @@
+//! `diff`: what a container changed of its image's files.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use image::DifferenceKind;
+
+use super::{Group, Verb};
+use crate::context::Context;
+use crate::error::Outcome;
+use crate::ui;
+
+/// List what a container changed: A is new, C is changed, D is gone
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The container
+    #[arg(value_name = "CONTAINER")]
+    container: String,
+}
+
+impl Verb for DiffArgs {
+    const NAME: &'static str = "diff";
+    const ABOUT: &'static str = "List what a container changed: A is new, C is changed, D is gone";
+    const USAGE: &'static str = "CONTAINER";
+    const GROUP: Group = Group::Container;
+
+    fn run(self, context: &Context) -> Outcome {
+        let engine = context.engine()?;
+        for difference in engine.differences(&engine.find(&self.container)?)? {
+            let letter = match difference.kind {
+                DifferenceKind::Added => 'A',
+                DifferenceKind::Changed => 'C',
+                DifferenceKind::Deleted => 'D',
+            };
+            // A name may hold what would move the cursor.
+            ui::print_line(&format!("{letter} /{}", difference.path.escape_ascii()))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
