@@ -37,7 +37,7 @@ fn a_layer_that_came_whole_is_there_for_the_next_attempt() {
     let brought = bring(&sandbox.store, b"1");
     let mut work = sandbox.store.begin(Durability::Durable).unwrap();
     assert_eq!(sandbox.store.compressed(&brought.digest).unwrap().as_ref(), Some(&brought));
-    assert_eq!(sandbox.store.compressed_of(&brought.layer).unwrap(), [brought.clone()]);
+    assert_eq!(sandbox.store.compressed_of(&brought.layer).unwrap(), std::slice::from_ref(&brought));
     let layer = work.keep_layer(&brought.layer).unwrap().unwrap();
     work.commit(&documents(&[layer]), &["eg".parse().unwrap()], &Recorder::silent()).unwrap();
     sandbox.store.images().remove("eg", false, &unused, &Recorder::silent()).unwrap();
