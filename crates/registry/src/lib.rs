@@ -1,9 +1,11 @@
 //! x
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 mod certificates;
 mod challenge;
 mod complaint;
+mod credentials;
 mod hosts;
+mod names;
 mod proxy;
 mod retry;
 mod url;
