@@ -13,11 +13,18 @@ pub struct Patience {
     pub first_pause: Duration,
     /// The longest pause of ours, and the longest that a server may ask for.
     pub longest_pause: Duration,
+    /// After which time nothing is tried again.
+    pub total: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { attempts: 6, first_pause: Duration::from_millis(250), longest_pause: Duration::from_secs(60) }
+        Self {
+            attempts: 6,
+            first_pause: Duration::from_millis(250),
+            longest_pause: Duration::from_secs(60),
+            total: Duration::from_secs(300),
+        }
     }
 }
 
@@ -71,6 +78,7 @@ mod tests {
         attempts: 4,
         first_pause: Duration::from_millis(100),
         longest_pause: Duration::from_millis(300),
+        total: Duration::from_secs(1),
     };
 
     #[test]
