@@ -16,6 +16,7 @@ const NEEDS: &[(&str, &[&str])] = &[
             "busybox-static",
             "debootstrap",
             "dnsmasq-base",
+            "docker-registry",
             "erofs-utils",
             "gcc",
             "iproute2",
