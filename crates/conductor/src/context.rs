@@ -58,6 +58,11 @@ impl Context {
         settings::read(self.face)
     }
 
+    /// Reads what this machine and its user say about registries.
+    pub(crate) fn registries(&self) -> Result<registry::Settings, Failure> {
+        Ok(registry::Settings::from_environment(None)?)
+    }
+
     /// Opens the store of images.
     pub(crate) fn store(&self) -> Result<Store, Failure> {
         Ok(Store::open(&self.root()?))

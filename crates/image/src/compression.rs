@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, Chain, Cursor, Read as _};
 
 use flate2::bufread::MultiGzDecoder;
+use store::archive::{ArchiveError, Parser};
 
 /// How a stream is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,12 @@ pub(crate) fn look<S: BufRead>(mut source: S) -> io::Result<(Vec<u8>, Begun<S>)>
     let mut start = Vec::with_capacity(LOOK);
     (&mut source).take(LOOK as u64).read_to_end(&mut start)?;
     Ok((start.clone(), Cursor::new(start).chain(source)))
+}
+
+/// Tells whether a tar begins so. What cannot be a layer is not written: where somebody gives the tar of a root file system,
+/// that is every file in it.
+pub(crate) fn is_tar(start: &[u8]) -> bool {
+    start.is_empty() || Parser::new().push(start, &mut |_| Ok::<_, ArchiveError>(())).is_ok() && start.len() == LOOK
 }
 
 /// How much is looked at: a block of a tar.

@@ -108,12 +108,12 @@ pub struct InspectedDescriptor {
 
 /// Describes an image with its names and its manifest.
 pub fn inspect(store: &store::Store, image: &Image) -> Result<Inspection, StoreError> {
-    let names = store.images().names_of(&image.id)?;
+    let names = store.images().digests_of(&image.id)?;
     let manifest = store.images().document(&image.manifest)?;
     Ok(describe(image, &names, manifest.len() as u64))
 }
 
-fn describe(image: &Image, names: &[Reference], manifest_size: u64) -> Inspection {
+fn describe(image: &Image, names: &[(Reference, Digest)], manifest_size: u64) -> Inspection {
     let last = image.config.history().as_deref().and_then(|history| history.last());
     let comment = last.and_then(|step| step.comment().clone());
     let layers = image.layers.iter().rev().map(|layer| layer.path.to_string_lossy());
@@ -123,8 +123,8 @@ fn describe(image: &Image, names: &[Reference], manifest_size: u64) -> Inspectio
     ];
     Inspection {
         id: image.id,
-        repo_tags: names.iter().filter(|name| name.tag().is_some()).map(Reference::familiar).collect(),
-        repo_digests: repo_digests(image, names),
+        repo_tags: names.iter().filter(|(name, _)| name.tag().is_some()).map(|(name, _)| name.familiar()).collect(),
+        repo_digests: repo_digests(names),
         comment: comment.unwrap_or_default(),
         created: image.created.to_string(),
         author: image.config.author().clone().unwrap_or_default(),
@@ -146,9 +146,10 @@ fn describe(image: &Image, names: &[Reference], manifest_size: u64) -> Inspectio
     }
 }
 
-fn repo_digests(image: &Image, names: &[Reference]) -> Vec<String> {
+fn repo_digests(names: &[(Reference, Digest)]) -> Vec<String> {
     let mut digests: Vec<_> =
-        names.iter().map(|name| format!("{}@{}", name.familiar_repository(), image.manifest)).collect();
+        names.iter().map(|(name, digest)| format!("{}@{digest}", name.familiar_repository())).collect();
+    digests.sort();
     digests.dedup();
     digests
 }

@@ -1,5 +1,5 @@
-//! Images made here: bootstrapped from Debian's archive, imported from a root tar, carried in the binary; taken from archives
-//! of others and given to them ([`load()`], [`save()`]); and described.
+//! Images made here: bootstrapped from Debian's archive, imported from a root tar, committed, carried in the binary; taken from
+//! registries and archives and given to them ([`pull()`], [`push()`], [`load()`], [`save()`]); and described.
 //!
 //! Each way ends alike: one layer goes as a stream into the store ([`store::Work`]), the documents are composed from nouns
 //! ([`documents`]), and the image is announced with its names. Nothing is unpacked and no finished tree is copied.
@@ -7,6 +7,7 @@
 //! Start reading at [`import()`], the shortest way through; [`bootstrap()`] makes its tree first, in namespaces of its own.
 //! [`resolve`] is what `run` asks for an image by name; [`Inspection`] is what `image inspect` prints.
 
+mod belt;
 pub mod bootstrap;
 mod change;
 mod commit;
@@ -18,7 +19,11 @@ mod import;
 mod inspect;
 mod load;
 mod manifest;
+mod packing;
 mod pour;
+mod progress;
+mod pull;
+mod push;
 mod save;
 mod tree;
 
@@ -31,5 +36,9 @@ pub use import::{ImportError, ImportOptions, import};
 pub use inspect::{Inspection, inspect};
 pub use load::{LoadError, LoadOptions, Loaded, load};
 pub use manifest::ManifestError;
+pub use packing::Packing;
+pub use progress::{News, Silent, TransferProgress};
+pub use pull::{PullError, PullOptions, Pulled, pull};
+pub use push::{PushError, PushOptions, Pushed, push};
 pub use save::{Form, SaveError, save};
 pub use tree::{Cleaning, TreeError, write_tree};

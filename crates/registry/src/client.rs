@@ -69,7 +69,8 @@ impl Settings {
         let home = read("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
         let home = home.as_deref();
         let named = registries_conf.map(Path::to_owned);
-        let named = named.or_else(|| read("CONTAINERS_REGISTRIES_CONF").filter(|path| !path.is_empty()).map(Into::into));
+        let named =
+            named.or_else(|| read("CONTAINERS_REGISTRIES_CONF").filter(|path| !path.is_empty()).map(Into::into));
         Ok(Self {
             hosts: Hosts::read(named.as_deref(), home)?,
             credentials: CredentialPaths::usual(read, home),

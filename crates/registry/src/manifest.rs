@@ -66,7 +66,8 @@ impl Repository<'_> {
 
     /// Puts a manifest under a tag or under its digest, and returns its digest.
     pub fn put_manifest(&self, version: &Version, media_type: &str, bytes: &[u8]) -> Result<Digest, Error> {
-        put(&self.registry, version, media_type, bytes).map_err(self.error(format_args!("put the manifest {version} to")))
+        put(&self.registry, version, media_type, bytes)
+            .map_err(self.error(format_args!("put the manifest {version} to")))
     }
 
     /// Deletes a tag, or a manifest with all its tags; content when there is none.

@@ -197,7 +197,8 @@ impl<'c> Session<'c> {
             let leads_on = matches!(answer.status, 301 | 302 | 303 | 307 | 308);
             let location = answer.header("Location").filter(|_| leads_on && is_reading(&ask.method));
             let Some(location) = location else { return Ok(answer) };
-            let next = url.join(location).map_err(|source| Fault::Address { server: self.name().to_owned(), source })?;
+            let next =
+                url.join(location).map_err(|source| Fault::Address { server: self.name().to_owned(), source })?;
             if url.scheme() == Scheme::Https && next.scheme() == Scheme::Http {
                 return Err(Fault::Downgrade { server: self.name().to_owned(), to: next.public() });
             }

@@ -253,8 +253,8 @@ impl Wire {
 
     /// What is not needed is not read: a machine without certificates can still use registries that need none.
     fn tls(&self, url: &Url, verified: bool) -> Result<TlsConfig, WireError> {
-        let tls = TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let tls =
+            TlsConfig::builder().unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
         let nobody = || RootCerts::Specific(Arc::new(Vec::new()));
         if url.scheme() == Scheme::Http {
             // A proxy may be spoken to in TLS, where it is believed as any server is.

@@ -14,10 +14,12 @@ use crate::{Layout, StoreError, StoreStep};
 pub struct Listed {
     /// The image's ID.
     pub id: Digest,
-    /// The digest of its manifest.
-    pub manifest: Digest,
+    /// The digest of its manifest, or of the index that a registry gave it through.
+    pub digest: Digest,
     /// Its names, in order; an image whose name moved on to another has none.
     pub names: Vec<Reference>,
+    /// The digest that goes with each name, which differs where an image came in several forms.
+    pub digests: Vec<Digest>,
     /// The length of all its layers together.
     pub size: u64,
     /// When it was made.
@@ -83,7 +85,8 @@ impl Catalogue {
     pub(crate) fn list(self) -> Vec<Listed> {
         let listed = |entry: Entry| Listed {
             id: entry.record.id,
-            manifest: entry.record.manifest,
+            digest: entry.record.digest_for(None),
+            digests: entry.names.iter().map(|name| entry.record.digest_for(Some(name))).collect(),
             size: entry.record.size(),
             created: entry.record.created,
             names: entry.names,

@@ -35,6 +35,9 @@ pub struct Form {
     pub size: u64,
     /// Its media type.
     pub media_type: String,
+    /// Whether it was compressed here, and can be made again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub made_here: bool,
     /// The repositories that have it, as `registry/path`, the last one first.
     #[serde(default)]
     pub repositories: Vec<String>,
@@ -174,6 +177,7 @@ fn note(layout: &Layout, compressed: &Compressed, beside: &Path) -> Result<(), S
     if let Some(known) = read(layout, compressed.layer, compressed.digest)? {
         let more = known.form.repositories.into_iter().filter(|known| !compressed.form.repositories.contains(known));
         form.repositories.extend(more);
+        form.made_here |= known.form.made_here;
     }
     form.repositories.truncate(REPOSITORIES);
     let bytes = serde_json::to_vec(&form).map_err(|error| StoreError::Index(Box::new(error)))?;

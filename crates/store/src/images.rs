@@ -45,6 +45,12 @@ impl<'a> Images<'a> {
         self.read(record, Some(&name))
     }
 
+    /// Finds an image by this very name, and reads it.
+    pub fn resolve_exactly(&self, name: &Reference) -> Result<Image, StoreError> {
+        let record = self.find_exactly(name)?.ok_or_else(|| StoreError::NotFound(name.familiar()))?;
+        self.read(record, Some(name))
+    }
+
     /// Reads the image with this ID.
     pub fn load(&self, id: &Digest) -> Result<Image, StoreError> {
         let record = Record::read(&self.layout().record(id))?.ok_or_else(|| StoreError::NotFound(id.to_string()))?;
@@ -59,6 +65,13 @@ impl<'a> Images<'a> {
     /// Returns the names of an image, in order.
     pub fn names_of(&self, id: &Digest) -> Result<Vec<Reference>, StoreError> {
         Ok(self.names()?.remove(id).unwrap_or_default())
+    }
+
+    /// Returns the names of an image with the digest that goes with each, in order.
+    pub fn digests_of(&self, id: &Digest) -> Result<Vec<(Reference, Digest)>, StoreError> {
+        let record = Record::read(&self.layout().record(id))?.ok_or_else(|| StoreError::NotFound(id.to_string()))?;
+        let names = self.names_of(id)?.into_iter();
+        Ok(names.map(|name| (record.digest_for(Some(&name)), name)).map(|(digest, name)| (name, digest)).collect())
     }
 
     /// Reads a document by its digest.
@@ -85,6 +98,18 @@ impl<'a> Images<'a> {
         apply(&[step], recorder)?;
         self.sync_name(name)?;
         Ok(record.id)
+    }
+
+    /// Gives the image that has a name another manifest under it, as a registry has it now.
+    pub fn renew_manifest(&self, name: &Reference, manifest: &[u8], recorder: &Recorder) -> Result<(), StoreError> {
+        let _locked = self.store.lock()?;
+        let record = self.find_exactly(name)?.ok_or_else(|| StoreError::NotFound(name.familiar()))?;
+        let digest = Digest::of(manifest);
+        let (path, beside) = (self.layout().blob(&digest), self.layout().beside_name());
+        file::write_new(&beside, manifest, true).doing(|| "write a manifest")?;
+        apply(&[StoreStep::Place { what: "manifest", from: beside, to: path, replace: true }], recorder)?;
+        self.rewrite(&record, record.with_manifest(digest, name), recorder)?;
+        crate::sweep::remove_orphans(self.store, Lately::Keep, recorder)
     }
 
     /// Removes a name or an image as Docker's `rmi` does; `users` tells who uses an image.

@@ -76,6 +76,12 @@ impl Record {
         other.map_or((self.manifest, self.index), |variant| (variant.manifest, variant.index))
     }
 
+    /// Returns the digest by which others know the image under a name: of the index, or else of the manifest.
+    pub(crate) fn digest_for(&self, name: Option<&Reference>) -> Digest {
+        let (manifest, index) = self.manifest_for(name);
+        index.unwrap_or(manifest)
+    }
+
     /// Tells whether a manifest of the image, or the index of one, has this digest.
     pub(crate) fn has_digest(&self, digest: &Digest) -> bool {
         self.manifest == *digest || self.index == Some(*digest) || self.others.iter().any(|other| other.has(digest))
@@ -102,6 +108,16 @@ impl Record {
             named.add_names(manifest, index, std::slice::from_ref(name));
         }
         named
+    }
+
+    /// Lets a name go with another manifest from now on.
+    pub(crate) fn with_manifest(&self, manifest: Digest, name: &Reference) -> Self {
+        let mut renewed = self.clone();
+        renewed.forget_names(std::slice::from_ref(name));
+        if manifest != self.manifest {
+            renewed.add_names(manifest, None, std::slice::from_ref(name));
+        }
+        renewed
     }
 
     fn forget_names(&mut self, names: &[Reference]) {

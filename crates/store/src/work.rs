@@ -286,6 +286,13 @@ impl LayerWriter {
         self.size
     }
 
+    /// Waits until what came so far is on the disk: what is left to do at the end takes no time then.
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        let doing = || "write a layer";
+        self.flush().call(|| format!("write({})", self.path.display())).doing(doing)?;
+        file::sync(&self.file, &self.path).doing(doing)
+    }
+
     /// Takes the next bytes; the same as writing, with an error that says what failed.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.write_all(bytes).call(|| format!("write({})", self.path.display())).doing(|| "write a layer")

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use jiff::Timestamp;
-use oci::Reference;
+use oci::{Digest, Reference};
 use serde_json::{Value, json};
 use store::Listed;
 
@@ -74,13 +74,17 @@ impl Verb for ImagesArgs {
 struct Row<'i> {
     image: &'i Listed,
     name: Option<&'i Reference>,
+    digest: Digest,
 }
 
 impl<'i> Row<'i> {
     fn all_of(image: &'i Listed) -> Vec<Self> {
         match image.names.is_empty() {
-            true => vec![Self { image, name: None }],
-            false => image.names.iter().map(|name| Self { image, name: Some(name) }).collect(),
+            true => vec![Self { image, name: None, digest: image.digest }],
+            false => {
+                let names = image.names.iter().zip(&image.digests);
+                names.map(|(name, digest)| Self { image, name: Some(name), digest: *digest }).collect()
+            }
         }
     }
 
@@ -120,7 +124,7 @@ impl ImagesArgs {
         let mut table = Table::with_headers(&headers);
         for row in rows {
             let mut cells = vec![row.repository(), row.tag().to_owned()];
-            cells.extend(self.digests.then(|| row.image.manifest.to_string()));
+            cells.extend(self.digests.then(|| row.digest.to_string()));
             cells.extend([id(row), ago(now, row.image.created), human_size(row.image.size)]);
             table.push(cells);
         }
@@ -133,7 +137,7 @@ fn fields(row: &Row<'_>, id: String, now: Timestamp) -> Value {
         "ID": id,
         "Repository": row.repository(),
         "Tag": row.tag(),
-        "Digest": row.image.manifest.to_string(),
+        "Digest": row.digest.to_string(),
         "CreatedSince": ago(now, row.image.created),
         "CreatedAt": plain(row.image.created),
         "Size": human_size(row.image.size),
@@ -195,12 +199,12 @@ fn glob(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oci::Digest;
 
     fn image(names: &[&str]) -> Listed {
         Listed {
             id: Digest::of(b"config"),
-            manifest: Digest::of(b"manifest"),
+            digest: Digest::of(b"manifest"),
+            digests: vec![Digest::of(b"manifest"); 2],
             names: names.iter().map(|name| name.parse().unwrap()).collect(),
             size: 182_300_000,
             created: "2026-01-01T00:00:00Z".parse().unwrap(),

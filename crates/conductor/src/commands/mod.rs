@@ -22,6 +22,7 @@ mod info;
 mod inspect;
 mod kill;
 mod load;
+mod login;
 mod logs;
 mod man;
 mod network;
@@ -29,6 +30,8 @@ mod network_args;
 mod port;
 pub(crate) mod prune;
 mod ps;
+mod pull;
+mod push;
 mod restart;
 mod rm;
 pub(crate) mod rmi;
@@ -180,6 +183,7 @@ pub(crate) static TABLE: &[Entry] = &[
     Entry::of::<exec::ExecArgs>(),
     Entry::of::<ps::PsArgs>(),
     Entry::of::<build::BuildArgs>(),
+    Entry::of::<pull::PullArgs>(),
     Entry::of::<images::ImagesArgs>(),
     Entry::of::<rmi::RmiArgs>(),
     Entry::of::<attach::AttachCommandArgs>(),
@@ -199,6 +203,9 @@ pub(crate) static TABLE: &[Entry] = &[
     Entry::of::<history::HistoryArgs>(),
     Entry::of::<import::ImportArgs>(),
     Entry::of::<load::LoadArgs>(),
+    Entry::of::<login::LoginArgs>(),
+    Entry::of::<login::LogoutArgs>(),
+    Entry::of::<push::PushArgs>(),
     Entry::of::<save::SaveArgs>(),
     Entry::of::<tag::TagArgs>(),
     Entry::of::<prune::RmCacheArgs>(),
@@ -250,6 +257,8 @@ pub(crate) static NOUNS: &[Noun] = &[
             Entry::of::<load::LoadArgs>(),
             Entry::of::<images::ImagesArgs>().named("ls", &["list"]),
             Entry::of::<prune::ImagePruneArgs>(),
+            Entry::of::<pull::PullArgs>(),
+            Entry::of::<push::PushArgs>(),
             Entry::of::<rmi::RmiArgs>().named("rm", &["remove"]),
             Entry::of::<save::SaveArgs>(),
             Entry::of::<tag::TagArgs>(),

@@ -64,7 +64,8 @@ mod tests {
     fn the_clean_reset_loop_finds_names_below_two_header_lines() {
         let image = Listed {
             id: Digest::of(b"config"),
-            manifest: Digest::of(b"manifest"),
+            digest: Digest::of(b"manifest"),
+            digests: vec![Digest::of(b"manifest"); 2],
             names: vec!["mydebian".parse().unwrap(), "other:v1".parse().unwrap()],
             size: 182_300_000,
             created: "2026-01-02T03:04:05Z".parse().unwrap(),

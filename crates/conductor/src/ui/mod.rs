@@ -9,6 +9,7 @@ pub(crate) mod size;
 pub(crate) mod table;
 pub(crate) mod template;
 pub(crate) mod time;
+pub(crate) mod transfer;
 
 use std::io::{self, Write};
 

@@ -8,7 +8,8 @@ use store::archive::{ArchiveError, Content, Member, MemberKind, Parser};
 use store::{Layer, Work};
 
 use super::LoadError;
-use crate::compression::{Compression, look};
+use crate::belt::fill;
+use crate::compression::{Compression, is_tar, look};
 use crate::manifest::Descriptor;
 use crate::pour::{PourError, pour};
 
@@ -211,20 +212,6 @@ fn read_file(source: impl BufRead, size: u64, work: &mut Work) -> Result<File, L
     }
 }
 
-/// Fills a buffer as far as the stream goes.
-fn fill(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match source.read(&mut buffer[length..]) {
-            Ok(0) => break,
-            Ok(more) => length += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(length)
-}
-
 /// Writes a layer that begins so, unpacked, into the work.
 fn store_layer(start: &[u8], source: &mut impl BufRead, work: &mut Work) -> Result<Stored, Fault> {
     let compression = Compression::of(start);
@@ -247,12 +234,6 @@ fn store_layer(start: &[u8], source: &mut impl BufRead, work: &mut Work) -> Resu
     let layer = work.finish(writer).map_err(|error| Fault::Load(error.into()))?;
     let digest = hashing.hasher.map_or(layer.diff_id, Hasher::finish);
     Ok(Stored { digest, size: hashing.size, layer })
-}
-
-/// Tells whether a tar begins so. What cannot be a layer is not written: where somebody gives the tar of a root file system,
-/// that is every file in it.
-fn is_tar(start: &[u8]) -> bool {
-    start.is_empty() || Parser::new().push(start, &mut |_| Ok::<_, ArchiveError>(())).is_ok() && start.len() == 512
 }
 
 /// Counts what is read, and hashes it unless the layer's own hash is the same.

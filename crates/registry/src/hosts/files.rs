@@ -16,10 +16,8 @@ impl Hosts {
     pub fn read(named: Option<&Path>, home: Option<&Path>) -> Result<Self, HostsError> {
         if let Some(path) = named {
             // What is named has to be there.
-            return read_file(path)?.ok_or_else(|| HostsError::Read {
-                path: path.to_owned(),
-                source: ErrorKind::NotFound.into(),
-            });
+            return read_file(path)?
+                .ok_or_else(|| HostsError::Read { path: path.to_owned(), source: ErrorKind::NotFound.into() });
         }
         Self::read_usual(Path::new(OF_SYSTEM), home.map(|home| home.join(OF_USER)).as_deref())
     }

@@ -228,7 +228,11 @@ mod tests {
                  registry-1.docker.io/library/debian Verified",
             ),
             ("docker.io", "evil/x", "blocked by docker.io/evil"),
-            ("docker.io", "evilish/x", "mirror.test:5000/hub/evilish/x Insecure All, slow.test/evilish/x Verified DigestOnly, registry-1.docker.io/evilish/x Verified"),
+            (
+                "docker.io",
+                "evilish/x",
+                "mirror.test:5000/hub/evilish/x Insecure All, slow.test/evilish/x Verified DigestOnly, registry-1.docker.io/evilish/x Verified",
+            ),
             ("r.test", "team/a", "new.test/moved/a Verified"),
             ("r.test", "teams/a", "r.test/teams/a Verified"),
             ("a.corp.test:5000", "x", "a.corp.test:5000/x Insecure"),

@@ -16,7 +16,7 @@ fn unused(_: &Digest) -> Option<Usage> {
 
 fn form(layer: &Layer, repository: &str) -> Compressed {
     let media_type = "application/vnd.oci.image.layer.v1.tar+gzip".to_owned();
-    let form = Form { size: 7, media_type, repositories: vec![repository.to_owned()] };
+    let form = Form { size: 7, media_type, made_here: false, repositories: vec![repository.to_owned()] };
     Compressed { digest: Digest::of(layer.diff_id.hex().as_bytes()), layer: layer.diff_id, form }
 }
 

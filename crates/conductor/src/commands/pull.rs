@@ -1,0 +1,113 @@
+//! `pull`: gets images from registries.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use image::{PullOptions, Pulled, Silent, TransferProgress};
+use oci::{Platform, Reference};
+use registry::Client;
+
+use super::container_args::flag;
+use super::{Group, Verb};
+use crate::context::Context;
+use crate::error::{Failure, Outcome};
+use crate::ui;
+use crate::ui::transfer::{Direction, Display};
+
+/// Pull an image from a registry
+#[derive(Debug, Args)]
+pub(crate) struct PullArgs {
+    /// Pull all tags of the repository
+    #[arg(short, long)]
+    all_tags: bool,
+    /// Accepted for Docker's sake: every digest is checked anyhow
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    disable_content_trust: Option<bool>,
+    /// Pull the image for this machine and no other: OS/ARCHITECTURE[/VARIANT]
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
+    /// Print nothing but the name of the image
+    #[arg(short, long)]
+    quiet: bool,
+    /// The image
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<String>,
+}
+
+impl Verb for PullArgs {
+    const NAME: &'static str = "pull";
+    const ABOUT: &'static str = "Pull an image from a registry";
+    const USAGE: &'static str = "[OPTIONS] IMAGE[:TAG|@DIGEST]...";
+    const AFTER_HELP: &'static str = "Examples:\n  conductor pull debian:bookworm\n  \
+                                      conductor pull --platform linux/arm64 registry.example:5000/team/app";
+    const GROUP: Group = Group::Common;
+
+    fn run(self, context: &Context) -> Outcome {
+        let platform = self.platform.as_deref();
+        let platform = platform.map(|text| flag("platform", text.parse::<Platform>())).transpose()?;
+        let options = PullOptions { platform };
+        let recorder = context.recorder()?;
+        let client = Client::new(context.registries()?, &recorder);
+        for asked in &self.images {
+            for name in self.names(&client, asked)? {
+                self.pull(context, &client, &name, &options)?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl PullArgs {
+    fn names(&self, client: &Client<'_>, asked: &str) -> Result<Vec<Reference>, Failure> {
+        let name: Reference = asked.parse()?;
+        if !self.all_tags {
+            return Ok(vec![name]);
+        }
+        if name.digest().is_some() || asked.parse() != format!("{}:latest", name.repository()).parse::<Reference>() {
+            return Err(Failure::message("--all-tags takes the name of a repository, without tag and digest"));
+        }
+        let tags = client.repository(&name)?.tags()?;
+        tags.iter().map(|tag| Ok(format!("{}:{tag}", name.repository()).parse()?)).collect()
+    }
+
+    fn pull(
+        &self,
+        context: &Context,
+        client: &Client<'_>,
+        name: &Reference,
+        options: &PullOptions,
+    ) -> Result<(), Failure> {
+        let store = context.store()?;
+        let pulled = if self.quiet {
+            pull(context, &store, client, name, options, &Silent)?
+        } else {
+            ui::remark(&format!("pulling {}", name.familiar()));
+            pull(context, &store, client, name, options, &Display::new(Direction::Down))?
+        };
+        if let Some(platform) = &pulled.foreign {
+            ui::remark(&format!("warning: {} is for {platform}, and this machine is another one", name.familiar()));
+        }
+        if !self.quiet {
+            let what = if pulled.was_here { "Image is up to date" } else { "Downloaded newer image" };
+            ui::print_line(&format!("Digest: {}", pulled.digest))?;
+            ui::print_line(&format!("Status: {what} for {}", name.familiar()))?;
+        }
+        ui::print_line(&name.to_string())
+    }
+}
+
+/// Pulls one image; what is wrong with credentials gets a hint.
+pub(crate) fn pull(
+    context: &Context,
+    store: &store::Store,
+    client: &Client<'_>,
+    name: &Reference,
+    options: &PullOptions,
+    progress: &dyn TransferProgress,
+) -> Result<Pulled, Failure> {
+    image::pull(store, client, name, options, progress, &context.recorder()?).map_err(|error| {
+        let login = matches!(&error, image::PullError::Registry(error) if error.wants_login());
+        let failure = Failure::new(error);
+        if login { failure.hint(format!("conductor login {}", name.domain())) } else { failure }
+    })
+}

@@ -1,0 +1,112 @@
+//! How layers on their way are shown: a bar each on a terminal, a line each elsewhere, nothing where that is asked for.
+
+use std::collections::HashMap;
+use std::io::{IsTerminal, stderr};
+use std::sync::Mutex;
+
+use image::{News, TransferProgress};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use oci::Digest;
+
+use super::remark;
+use super::size::human_size;
+
+/// Whether layers go up or come down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Down,
+    Up,
+}
+
+/// Shows a transfer on stderr.
+#[derive(Debug)]
+pub(crate) struct Display {
+    direction: Direction,
+    bars: Option<MultiProgress>,
+    layers: Mutex<HashMap<Digest, Shown>>,
+}
+
+/// A layer as it is shown.
+#[derive(Debug, Default)]
+struct Shown {
+    size: u64,
+    bar: Option<ProgressBar>,
+}
+
+impl Display {
+    /// Begins to show a transfer.
+    pub(crate) fn new(direction: Direction) -> Self {
+        let bars = stderr().is_terminal().then(MultiProgress::new);
+        Self { direction, bars, layers: Mutex::default() }
+    }
+
+    fn bar(&self, digest: &Digest) -> Option<ProgressBar> {
+        let bar = self.bars.as_ref()?.add(ProgressBar::no_length());
+        bar.set_prefix(digest.short());
+        bar.set_style(style("{prefix} {msg}"));
+        Some(bar)
+    }
+
+    fn words(&self, news: News, size: u64) -> Option<String> {
+        Some(match (news, self.direction) {
+            (News::Exists, Direction::Down) => "is here already".to_owned(),
+            (News::Exists, Direction::Up) => "is there already".to_owned(),
+            (News::Mounted, _) => "mounted from another repository".to_owned(),
+            (News::Waiting, _) => "waits: somebody else brings it".to_owned(),
+            (News::Packing(_), _) => "compressing".to_owned(),
+            (News::Begun(_), Direction::Down) => "pulling".to_owned(),
+            (News::Begun(_), Direction::Up) => "pushing".to_owned(),
+            (News::Done, Direction::Down) => format!("pulled {}", human_size(size)),
+            (News::Done, Direction::Up) => format!("pushed {}", human_size(size)),
+            _ => return None,
+        })
+    }
+}
+
+impl TransferProgress for Display {
+    fn tell(&self, layer: &Digest, news: News) {
+        let mut layers = self.layers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let shown = layers.entry(*layer).or_insert_with(|| Shown { size: 0, bar: self.bar(layer) });
+        if let News::Begun(size) | News::Packing(size) = news {
+            shown.size = size;
+        }
+        let words = self.words(news, shown.size);
+        match (&shown.bar, news) {
+            (Some(bar), News::Moved(more)) => bar.inc(more),
+            (Some(bar), News::Begun(size) | News::Packing(size)) => {
+                bar.set_style(style(
+                    "{prefix} {msg} [{bar:24}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}",
+                ));
+                bar.set_length(size);
+                bar.set_position(0);
+                bar.set_message(words.unwrap_or_default());
+            }
+            (Some(bar), News::Waiting) => bar.set_message(words.unwrap_or_default()),
+            (Some(bar), _) => {
+                bar.set_style(style("{prefix} {msg}"));
+                bar.finish_with_message(words.unwrap_or_default());
+            }
+            // A line when something ends, and one when it takes longer than people like to wait without knowing why.
+            (None, News::Begun(_) | News::Moved(_) | News::Packing(_)) => {}
+            (None, _) => words.iter().for_each(|words| remark(&format!("{} {words}", layer.short()))),
+        }
+    }
+}
+
+/// The templates are ours, so one that cannot be read is a mistake that the tests find.
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.progress_chars("=> ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_templates_can_be_read() {
+        for template in ["{prefix} {msg}", "{prefix} {msg} [{bar:24}] {decimal_bytes}/{decimal_total_bytes} {eta}"] {
+            assert!(ProgressStyle::with_template(template).is_ok());
+        }
+    }
+}
