@@ -69,7 +69,8 @@ impl Settings {
         let home = read("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
         let home = home.as_deref();
         let named = registries_conf.map(Path::to_owned);
-        let named = named.or_else(|| read("CONTAINERS_REGISTRIES_CONF").filter(|path| !path.is_empty()).map(Into::into));
+        let named =
+            named.or_else(|| read("CONTAINERS_REGISTRIES_CONF").filter(|path| !path.is_empty()).map(Into::into));
         Ok(Self {
             hosts: Hosts::read(named.as_deref(), home)?,
             credentials: CredentialPaths::usual(read, home),
@@ -99,7 +100,7 @@ impl<'r> Client<'r> {
     pub fn repository(&self, reference: &Reference) -> Result<Repository<'_>, Error> {
         let plan = self.plan(reference.domain(), reference.path());
         let plan = plan.map_err(|fault| Error::new(format!("use {}", reference.repository()), fault))?;
-        let mirrors = plan.mirrors.into_iter().map(|(endpoint, pull)| (Session::new(self, endpoint), pull));
+        let mirrors = plan.mirrors.into_iter().map(|(site, pull)| (Session::new(self, site), pull));
         Ok(Repository::new(Session::new(self, plan.registry), mirrors.collect(), reference.repository()))
     }
 

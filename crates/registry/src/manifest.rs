@@ -66,7 +66,8 @@ impl Repository<'_> {
 
     /// Puts a manifest under a tag or under its digest, and returns its digest.
     pub fn put_manifest(&self, version: &Version, media_type: &str, bytes: &[u8]) -> Result<Digest, Error> {
-        put(&self.registry, version, media_type, bytes).map_err(self.error(format_args!("put the manifest {version} to")))
+        put(&self.registry, version, media_type, bytes)
+            .map_err(self.error(format_args!("put the manifest {version} to")))
     }
 
     /// Deletes a tag, or a manifest with all its tags; content when there is none.
@@ -124,7 +125,7 @@ fn head(session: &Session<'_>, version: &Version) -> Result<ManifestHead, Fault>
 
 fn ask(session: &Session<'_>, method: Method, version: &Version) -> Result<Answer, Fault> {
     let verb = if method == Method::HEAD { "ask about" } else { "get" };
-    let what = format!("{verb} the manifest {version} of {} at {}", session.endpoint.path, session.name());
+    let what = format!("{verb} the manifest {version} of {} at {}", session.site.path, session.name());
     let ask = session.ask(method, &format!("manifests/{version}"), session.pull_scope(), what);
     let answer = session.send(&ask.header("Accept", ACCEPT))?;
     if answer.status == 200 { Ok(answer) } else { Err(session.refused(answer)) }
@@ -137,7 +138,7 @@ fn put(session: &Session<'_>, version: &Version, media_type: &str, bytes: &[u8])
     {
         return Err(Fault::Digest { server: session.name().to_owned(), expected: *expected, actual: digest });
     }
-    let what = format!("put the manifest {version} of {} to {}", session.endpoint.path, session.name());
+    let what = format!("put the manifest {version} of {} to {}", session.site.path, session.name());
     let ask = session.ask(Method::PUT, &format!("manifests/{version}"), session.push_scope(), what);
     let answer = session.send_bytes(&ask.header("Content-Type", media_type), Some(bytes))?;
     if !answer.is_success() {

@@ -34,7 +34,7 @@ impl Repository<'_> {
     /// Returns all tags.
     pub fn tags(&self) -> Result<Vec<String>, Error> {
         let session = &self.registry;
-        let what = format!("list the tags of {} at {}", session.endpoint.path, session.name());
+        let what = format!("list the tags of {} at {}", session.site.path, session.name());
         let ask = session.ask(Method::GET, &format!("tags/list?{PAGE}"), session.pull_scope(), what);
         read_all(session, ask, MOST_ENTRIES).map_err(self.error("list the tags of"))
     }
@@ -84,7 +84,11 @@ fn read_all(session: &Session<'_>, mut ask: Ask, most: usize) -> Result<Vec<Stri
 pub(crate) fn next_page(session: &Session<'_>, answer: &Answer) -> Result<Option<Url>, Fault> {
     let Some(link) = answer.headers("Link").find_map(next_link) else { return Ok(None) };
     let next = answer.url.join(link).map_err(|source| Fault::Address { server: session.name().to_owned(), source })?;
-    if next.authority() == answer.url.authority() { Ok(Some(next)) } else { Err(session.odd("leads to a page elsewhere")) }
+    if next.authority() == answer.url.authority() {
+        Ok(Some(next))
+    } else {
+        Err(session.odd("leads to a page elsewhere"))
+    }
 }
 
 fn next_link(header: &str) -> Option<&str> {

@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn some_hosts_are_asked_directly() {
-        let direct = |except: &str, url: &str| chosen(&[("ALL_PROXY", "http://a:1"), ("NO_PROXY", except)], url).is_none();
+        let direct =
+            |except: &str, url: &str| chosen(&[("ALL_PROXY", "http://a:1"), ("NO_PROXY", except)], url).is_none();
         assert!(direct("", "http://localhost:5000/"));
         assert!(direct("", "https://127.0.0.1/"));
         assert!(!direct("", "https://r.test/"));

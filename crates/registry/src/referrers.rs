@@ -45,7 +45,8 @@ impl Repository<'_> {
     /// Returns what refers to a manifest, of one kind or of all kinds.
     pub fn referrers(&self, digest: &Digest, artifact_type: Option<&str>) -> Result<Vec<Referrer>, Error> {
         let fitting = |found: Vec<Referrer>| {
-            let fits = |referrer: &Referrer| artifact_type.is_none() || referrer.artifact_type.as_deref() == artifact_type;
+            let fits =
+                |referrer: &Referrer| artifact_type.is_none() || referrer.artifact_type.as_deref() == artifact_type;
             found.into_iter().filter(fits).collect()
         };
         let found = match ask(&self.registry, digest, artifact_type) {

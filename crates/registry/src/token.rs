@@ -66,7 +66,8 @@ impl Given {
 
     /// Returns how much longer it is good.
     pub(crate) fn life(&self, now: Timestamp) -> Duration {
-        let whole = self.expires_in.map_or(USUAL_LIFE, |seconds| Duration::from_secs(seconds.min(1 << 32)).max(USUAL_LIFE));
+        let whole =
+            self.expires_in.map_or(USUAL_LIFE, |seconds| Duration::from_secs(seconds.min(1 << 32)).max(USUAL_LIFE));
         let issued = self.issued_at.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
         // A clock that is ahead of ours gives no longer life.
         let age = issued.and_then(|issued| Duration::try_from(now.duration_since(issued)).ok()).unwrap_or_default();
@@ -135,7 +136,9 @@ mod tests {
              &scope=repository:from:pull%20repository:to:pull%2Cpush&access_type=offline"
         );
         let identity = Credential::Identity { user: String::new(), token: Secret::new("t") };
-        assert!(form(&identity, &bearer(), &[], false).unwrap().starts_with("grant_type=refresh_token&refresh_token=t&"));
+        assert!(
+            form(&identity, &bearer(), &[], false).unwrap().starts_with("grant_type=refresh_token&refresh_token=t&")
+        );
         assert_eq!(form(&Credential::Anonymous, &bearer(), &[], false), None);
     }
 
@@ -154,7 +157,8 @@ mod tests {
 
     #[test]
     fn a_token_has_two_names_and_no_line_breaks() {
-        let token = |text: &str| serde_json::from_str::<Given>(text).unwrap().token().map(|token| token.reveal().to_owned());
+        let token =
+            |text: &str| serde_json::from_str::<Given>(text).unwrap().token().map(|token| token.reveal().to_owned());
         assert_eq!(token(r#"{"access_token":"a"}"#).as_deref(), Some("a"));
         assert_eq!(token(r#"{"token":"","access_token":"a"}"#).as_deref(), Some("a"));
         assert_eq!(token(r#"{"token":"a\r\nX: y"}"#), None);

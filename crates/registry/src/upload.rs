@@ -31,8 +31,8 @@ impl Repository<'_> {
     /// Has a blob appear here that another repository of the same registry has; `false` where the registry will not, and
     /// it has to be sent.
     pub fn mount(&self, digest: &Digest, from: &Repository<'_>) -> Result<bool, Error> {
-        let (own, other) = (&self.registry, &from.registry.endpoint);
-        if own.endpoint.authority() != other.authority() {
+        let (own, other) = (&self.registry, &from.registry.site);
+        if own.site.authority() != other.authority() {
             return Ok(false);
         }
         let mounted = Transfer::mount(own, digest, &other.path).map(|begun| match begun {
@@ -121,7 +121,9 @@ fn send_rest<R: Read>(
     let sent = match at {
         0 => transfer.finish(digest, &mut source, size),
         _ if at == size => transfer.finish(digest, &mut std::io::empty(), 0),
-        _ => transfer.chunk(&mut source, at, size - at).and_then(|()| transfer.finish(digest, &mut std::io::empty(), 0)),
+        _ => {
+            transfer.chunk(&mut source, at, size - at).and_then(|()| transfer.finish(digest, &mut std::io::empty(), 0))
+        }
     };
     // A source that fails looks like a connection that does.
     sent.map_err(|fault| source.take_fault().unwrap_or(fault))
@@ -130,7 +132,9 @@ fn send_rest<R: Read>(
 fn send_stream(transfer: &mut Transfer<'_>, mut source: impl Read) -> Result<Streamed, Fault> {
     let size_of_chunk = transfer.least_chunk().max(CHUNK);
     if size_of_chunk > LARGEST_CHUNK {
-        return Err(transfer.session().odd(format!("wants chunks of {size_of_chunk} bytes, more than fit into memory")));
+        return Err(transfer
+            .session()
+            .odd(format!("wants chunks of {size_of_chunk} bytes, more than fit into memory")));
     }
     let mut hasher = Hasher::default();
     let mut at = 0;

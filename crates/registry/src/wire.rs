@@ -22,6 +22,8 @@ use crate::url::{Scheme, Url};
 const LONGEST_HEAD: usize = 64 << 10;
 /// How many connections to one server are kept for the next request.
 const IDLE_CONNECTIONS: usize = 8;
+/// The longest body that is read only to have the connection back.
+const SHORT: u64 = 16 << 10;
 /// What is read from a connection at once.
 const BUFFER: usize = 128 << 10;
 
@@ -158,6 +160,14 @@ impl Answer {
         Ok((bytes.len() as u64 <= limit).then_some(bytes))
     }
 
+    /// Reads the body away where it is short, so that the connection can be used again.
+    pub(crate) fn finish(self) {
+        let short = self.body.content_length().is_some_and(|length| length <= SHORT);
+        if short {
+            self.read_some(SHORT);
+        }
+    }
+
     /// Reads as much of the body as there is and is wanted: what else a server says of a failure is of no interest.
     pub(crate) fn read_some(self, limit: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -253,8 +263,8 @@ impl Wire {
 
     /// What is not needed is not read: a machine without certificates can still use registries that need none.
     fn tls(&self, url: &Url, verified: bool) -> Result<TlsConfig, WireError> {
-        let tls = TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let tls =
+            TlsConfig::builder().unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
         let nobody = || RootCerts::Specific(Arc::new(Vec::new()));
         if url.scheme() == Scheme::Http {
             // A proxy may be spoken to in TLS, where it is believed as any server is.

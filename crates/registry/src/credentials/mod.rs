@@ -128,7 +128,9 @@ impl Credential {
     /// Returns the name by which a registry knows us, where there is one.
     pub fn user(&self) -> Option<&str> {
         match self {
-            Self::Password { user, .. } | Self::Identity { user, .. } => Some(user).filter(|user| !user.is_empty()).map(String::as_str),
+            Self::Password { user, .. } | Self::Identity { user, .. } => {
+                Some(user).filter(|user| !user.is_empty()).map(String::as_str)
+            }
             Self::Anonymous | Self::Registry { .. } => None,
         }
     }

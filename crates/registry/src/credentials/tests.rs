@@ -56,7 +56,8 @@ fn password(user: &str, secret: &str) -> Credential {
 #[test]
 fn what_is_stored_is_found_and_nothing_else_is_touched() {
     let home = Home::new();
-    let own = json!({ "HttpHeaders": { "x": "y" }, "auths": { "other.test": { "auth": "YTpi" } }, "detachKeys": "ctrl-e" });
+    let own =
+        json!({ "HttpHeaders": { "x": "y" }, "auths": { "other.test": { "auth": "YTpi" } }, "detachKeys": "ctrl-e" });
     home.write("config.json", &own);
     let credentials = home.credentials();
     credentials.store("r.test:5000", &password("eg", "a:b ü")).unwrap();
@@ -108,7 +109,10 @@ fn tokens_and_older_spellings_are_understood() {
 #[test]
 fn podman_s_file_is_read_by_parts_of_names_and_not_written() {
     let home = Home::new();
-    home.write("auth.json", &json!({ "auths": { "r.test/team": { "auth": "YTpi" }, "r.test": { "auth": "YzpkCg==" } } }));
+    home.write(
+        "auth.json",
+        &json!({ "auths": { "r.test/team": { "auth": "YTpi" }, "r.test": { "auth": "YzpkCg==" } } }),
+    );
     let find = |path: &str| home.credentials().find("r.test", path).unwrap();
     assert_eq!(find("team/x"), password("a", "b"));
     assert_eq!(find("teams/x"), password("c", "d\n"));
@@ -120,7 +124,10 @@ fn podman_s_file_is_read_by_parts_of_names_and_not_written() {
 fn a_helper_keeps_secrets_out_of_the_file() {
     let home = Home::new();
     home.helper();
-    home.write("config.json", &json!({ "credHelpers": { "r.test": "test", "broken.test": "test", "gone.test": "gone" } }));
+    home.write(
+        "config.json",
+        &json!({ "credHelpers": { "r.test": "test", "broken.test": "test", "gone.test": "gone" } }),
+    );
     let credentials = home.credentials();
     assert_eq!(credentials.find("r.test", "").unwrap(), Credential::Anonymous);
     assert_eq!(credentials.store("r.test", &password("eg", "s")).unwrap(), "the helper docker-credential-test");

@@ -16,10 +16,8 @@ impl Hosts {
     pub fn read(named: Option<&Path>, home: Option<&Path>) -> Result<Self, HostsError> {
         if let Some(path) = named {
             // What is named has to be there.
-            return read_file(path)?.ok_or_else(|| HostsError::Read {
-                path: path.to_owned(),
-                source: ErrorKind::NotFound.into(),
-            });
+            return read_file(path)?
+                .ok_or_else(|| HostsError::Read { path: path.to_owned(), source: ErrorKind::NotFound.into() });
         }
         Self::read_usual(Path::new(OF_SYSTEM), home.map(|home| home.join(OF_USER)).as_deref())
     }
@@ -74,7 +72,7 @@ mod tests {
         let user = dir.path().join("home/registries.conf");
         let names = |user: &Path| {
             let hosts = Hosts::read_usual(&system, Some(user)).unwrap();
-            hosts.registries.into_iter().map(|rule| rule.prefix).collect::<Vec<_>>()
+            hosts.rules.into_iter().map(|rule| rule.prefix).collect::<Vec<_>>()
         };
         assert_eq!(names(&user), ["system.test"]);
         file("etc/registries.conf.d/20.conf", "two.test");

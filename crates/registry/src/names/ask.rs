@@ -192,7 +192,8 @@ mod tests {
         answer: impl Fn(&Message<Vec<u8>>, Rtype) -> Vec<u8> + Send + 'static,
     ) -> (ResolvConf, UdpSocket) {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let text = format!("nameserver 127.0.0.1#{}\noptions attempts:1 timeout:10\n", socket.local_addr().unwrap().port());
+        let text =
+            format!("nameserver 127.0.0.1#{}\noptions attempts:1 timeout:10\n", socket.local_addr().unwrap().port());
         let own = socket.try_clone().unwrap();
         thread::spawn(move || {
             for _ in 0..questions {
@@ -238,7 +239,8 @@ mod tests {
 
     #[test]
     fn an_alias_that_leads_to_itself_ends() {
-        let (conf, _socket) = server(2, |asked, kind| reply(asked, Rcode::NOERROR, kind, &[("r.test", "r.test")], "x.test"));
+        let (conf, _socket) =
+            server(2, |asked, kind| reply(asked, Rcode::NOERROR, kind, &[("r.test", "r.test")], "x.test"));
         assert_eq!(addresses(&conf, "r.test").unwrap(), Found::Addresses(Vec::new()));
     }
 

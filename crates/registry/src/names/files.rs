@@ -24,13 +24,8 @@ pub(super) struct ResolvConf {
 impl ResolvConf {
     /// Reads a resolv.conf; a line that makes no sense is passed over, as the C library does.
     pub(super) fn parse(text: &str) -> Self {
-        let mut read = Self {
-            servers: Vec::new(),
-            search: Vec::new(),
-            ndots: 1,
-            timeout: Duration::from_secs(3),
-            attempts: 2,
-        };
+        let mut read =
+            Self { servers: Vec::new(), search: Vec::new(), ndots: 1, timeout: Duration::from_secs(3), attempts: 2 };
         for line in text.lines().filter(|line| !line.starts_with(['#', ';'])) {
             let mut words = line.split_ascii_whitespace();
             match words.next() {
@@ -130,7 +125,8 @@ mod tests {
 
     #[test]
     fn a_hosts_file_is_read_without_regard_to_case_and_remarks() {
-        let text = "# 1.1.1.1 r.test\n127.0.0.1\tlocalhost\n192.0.2.1 x R.TEST\n192.0.2.2 r.test.more\nnonsense r.test\n";
+        let text =
+            "# 1.1.1.1 r.test\n127.0.0.1\tlocalhost\n192.0.2.1 x R.TEST\n192.0.2.2 r.test.more\nnonsense r.test\n";
         assert_eq!(listed(text, "r.test"), ["192.0.2.1".parse::<IpAddr>().unwrap()]);
         assert_eq!(listed(text, "r.test."), ["192.0.2.1".parse::<IpAddr>().unwrap()]);
         assert_eq!(listed(text, "y"), Vec::<IpAddr>::new());

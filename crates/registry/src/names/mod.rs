@@ -142,7 +142,8 @@ mod tests {
         std::fs::write(&files.hosts, "192.0.2.7 r.test other # r2.test\n2001:db8::7 R.test\n").unwrap();
         // A port where nobody listens: whoever is asked refuses.
         std::fs::write(&files.resolv_conf, "nameserver 127.0.0.1#1\noptions timeout:1 attempts:1\n").unwrap();
-        let text = |host: &str| files.look_up(host).map(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let text =
+            |host: &str| files.look_up(host).map(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(text("r.test").unwrap(), ["192.0.2.7", "2001:db8::7"]);
         assert_eq!(text("192.0.2.1").unwrap(), ["192.0.2.1"]);
         assert_eq!(text("2001:db8::1").unwrap(), ["2001:db8::1"]);

@@ -94,13 +94,19 @@ fn garbage_is_an_error_and_no_panic() {
     let client = client();
     let repository = repository(&client, &server.host());
     repository.tags().unwrap();
-    for garbage in ["", "\0\0\0", "SSH-2.0-x\r\n", "HTTP/1.1 200", "HTTP/1.1 999999 x\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"] {
-        server.fail_often(4, "GET", "manifests/1", Fault::Answer(Reply::raw(garbage)));
-        assert!(repository.manifest(&tag()).is_err(), "{garbage:?}");
-        // What was not used up.
-        while server.seen().len() > 10_000 {}
-        let rest = (0..4).filter(|_| client.repository(&format!("{}/team/app:1", server.host()).parse().unwrap()).unwrap().manifest(&tag()).is_err());
-        assert_eq!(rest.count(), 4);
+    for garbage in [
+        "",
+        "\0\0\0",
+        "SSH-2.0-x\r\n",
+        "HTTP/1.1 200",
+        "HTTP/1.1 999999 x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}",
+    ] {
+        server.fail_often(100, "GET", "manifests/1", Fault::Answer(Reply::raw(garbage)));
+        assert!(!repository.manifest(&tag()).unwrap_err().is_not_found(), "{garbage:?}");
+        server.forgive();
     }
     server.fail("GET", "manifests/1", Fault::Answer(Reply::status(200).body("no json")));
     assert!(repository.manifest(&tag()).is_err());
@@ -153,14 +159,15 @@ fn what_does_not_pass_is_not_tried_again() {
 fn a_server_that_is_slow_is_waited_for_and_one_that_is_silent_is_not() {
     let (memory, server) = memory();
     memory.add_manifest("1", KIND, "{\"schemaVersion\":2}");
-    let timeouts = Timeouts { silence: Duration::from_millis(600), ..Timeouts::default() };
+    let timeouts = Timeouts { silence: Duration::from_secs(2), ..Timeouts::default() };
     let client = Client::new(Settings { timeouts, ..settings() }, &SILENT);
     let repository = repository(&client, &server.host());
     // 19 bytes take longer than the silence that is allowed.
-    server.fail("GET", "manifests", Fault::Slow(Duration::from_millis(50)));
+    server.fail("GET", "manifests", Fault::Slow(Duration::from_millis(150)));
     repository.manifest(&tag()).unwrap();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let settings = Settings { timeouts, patience: registry::Patience { attempts: 1, ..settings().patience }, ..settings() };
+    let settings =
+        Settings { timeouts, patience: registry::Patience { attempts: 1, ..settings().patience }, ..settings() };
     let client = Client::new(settings, &SILENT);
     let host = silent.local_addr().unwrap().to_string();
     let why = said(&crate::fixture::repository(&client, &host).manifest(&tag()).unwrap_err());
@@ -174,7 +181,9 @@ fn nobody_listening_is_said_at_once() {
     let why = said(&repository(&client, &gone).manifest(&tag()).unwrap_err());
     assert_eq!(
         why.to_lowercase(),
-        format!("cannot get the manifest 1 of {gone}/team/app: {gone} cannot be asked: connection refused (os error 111)")
+        format!(
+            "cannot get the manifest 1 of {gone}/team/app: {gone} cannot be asked: connection refused (os error 111)"
+        )
     );
 }
 

@@ -2,7 +2,6 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::time::Duration;
 
 use oci::Digest;
 use registry::Error;
@@ -36,7 +35,8 @@ fn a_connection_that_breaks_is_gone_on_with_where_it_broke() {
     server.fail("GET", "blobs", Fault::HangUp);
     server.fail("GET", "blobs", Fault::Answer(Reply::status(503)));
     assert_eq!(drain(&repository, &digest, 1_000_000).unwrap(), bytes);
-    let ranges: Vec<_> = server.seen().iter().filter_map(|request| request.header("range").map(str::to_owned)).collect();
+    let ranges: Vec<_> =
+        server.seen().iter().filter_map(|request| request.header("range").map(str::to_owned)).collect();
     assert_eq!(ranges, ["bytes=300000-", "bytes=500000-", "bytes=500000-", "bytes=500000-"]);
 }
 
@@ -94,7 +94,9 @@ fn wrong_bytes_are_an_error_at_the_end_that_names_blob_and_registry() {
     reader.read_exact(&mut bytes).unwrap();
     let error = reader.read(&mut bytes).unwrap_err().downcast::<Error>().unwrap();
     let host = server.host();
-    assert!(said(&error).starts_with(&format!("cannot get blob {digest} of {host}/team/app: {host} sends something else:")));
+    assert!(
+        said(&error).starts_with(&format!("cannot get blob {digest} of {host}/team/app: {host} sends something else:"))
+    );
     assert!(reader.read(&mut bytes).is_err(), "an error stays one");
 }
 
@@ -160,7 +162,8 @@ fn several_threads_read_at_a_time() {
     for bytes in &blobs {
         memory.add_blob(bytes.clone());
     }
-    server.fail("GET", "blobs", Fault::Slow(Duration::from_micros(1)));
+    server.fail("GET", "blobs", Fault::Cut(10_000));
+    server.fail("GET", "blobs", Fault::HangUp);
     std::thread::scope(|scope| {
         for bytes in &blobs {
             let repository = &repository;

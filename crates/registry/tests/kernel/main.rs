@@ -11,6 +11,7 @@ mod logins;
 mod mirrors;
 mod real;
 mod secrets;
-mod told;
 mod tokens;
+mod told;
 mod uploads;
+mod ways;

@@ -60,7 +60,8 @@ fn a_blob_that_a_mirror_cannot_finish_is_finished_by_the_registry() {
     mirror_server.fail("GET", "blobs", Fault::Cut(40_000));
     mirror_server.fail_often(100, "GET", "blobs", Fault::Answer(Reply::status(404)));
     assert_eq!(drain(&repository(&client, &server.host()), &digest, 100_000).unwrap(), bytes);
-    let ranges: Vec<_> = server.seen().iter().filter_map(|request| request.header("range").map(str::to_owned)).collect();
+    let ranges: Vec<_> =
+        server.seen().iter().filter_map(|request| request.header("range").map(str::to_owned)).collect();
     assert_eq!(ranges, ["bytes=40000-"]);
 }
 

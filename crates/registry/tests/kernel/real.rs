@@ -12,18 +12,22 @@ use crate::fixture::{KIND, SILENT, client, drain, noise, repository, said, setti
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
+/// More than goes in one chunk.
+const LONG: usize = 9 << 20;
+
 /// Pushes an image of two layers, one of them as a stream, and returns its manifest's bytes.
-fn push(repository: &Repository<'_>, tag: &str) -> Vec<u8> {
-    let (config, first, second) = (b"{}".to_vec(), noise(300_000), noise(9 << 20));
+fn push(repository: &Repository<'_>, tag: &str, streamed: usize) -> Vec<u8> {
+    let (config, first, second) = (b"{}".to_vec(), noise(300_000), noise(streamed));
     for bytes in [&config, &first] {
         let (digest, size) = (Digest::of(bytes), bytes.len() as u64);
         assert!(!repository.has_blob(&digest).unwrap());
         repository.upload(&digest, size, |from| Ok(&bytes[usize::try_from(from).unwrap()..])).unwrap();
         assert!(repository.has_blob(&digest).unwrap());
     }
-    let streamed = repository.upload_stream(&second[..]).unwrap();
-    assert_eq!(streamed.digest, Digest::of(&second));
-    let described = |kind: &str, bytes: &[u8]| json!({ "mediaType": kind, "digest": Digest::of(bytes), "size": bytes.len() });
+    let sent = repository.upload_stream(&second[..]).unwrap();
+    assert_eq!(sent.digest, Digest::of(&second));
+    let described =
+        |kind: &str, bytes: &[u8]| json!({ "mediaType": kind, "digest": Digest::of(bytes), "size": bytes.len() });
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": KIND,
@@ -35,14 +39,14 @@ fn push(repository: &Repository<'_>, tag: &str) -> Vec<u8> {
     bytes
 }
 
-fn there_and_back(repository: &Repository<'_>) {
-    let bytes = push(repository, "1");
+fn there_and_back(repository: &Repository<'_>, streamed: usize) {
+    let bytes = push(repository, "1", streamed);
     let manifest = repository.manifest(&Version::Tag("1".into())).unwrap();
     assert_eq!((manifest.media_type.as_str(), &manifest.bytes), (KIND, &bytes));
     assert_eq!(repository.manifest(&Version::Digest(manifest.digest)).unwrap(), manifest);
     let head = repository.manifest_head(&Version::Tag("1".into())).unwrap().unwrap();
     assert_eq!((head.digest, head.size), (manifest.digest, bytes.len() as u64));
-    for length in [300_000, 9 << 20] {
+    for length in [300_000, streamed] {
         let bytes = noise(length);
         assert_eq!(drain(repository, &Digest::of(&bytes), length as u64).unwrap(), bytes);
     }
@@ -53,7 +57,7 @@ fn an_image_goes_there_and_back() {
     let real = Real::start();
     let client = client();
     let own = repository(&client, real.host());
-    there_and_back(&own);
+    there_and_back(&own, LONG);
     assert_eq!(own.tags().unwrap(), ["1"]);
     assert_eq!(client.catalog(real.host(), 10).unwrap(), ["team/app"]);
     assert_eq!(own.referrers(&Digest::of(b"x"), None).unwrap(), []);
@@ -73,18 +77,17 @@ fn an_image_goes_there_and_back() {
 }
 
 #[test]
-fn many_tags_come_in_pages() {
+fn all_tags_are_listed() {
     let real = Real::start();
     let client = client();
     let repository = repository(&client, real.host());
-    let manifest = push(&repository, "0");
-    let mut expected: Vec<_> = (0..5).map(|number| number.to_string()).collect();
-    for tag in &expected[1..] {
-        repository.put_manifest(&Version::Tag(tag.clone()), KIND, &manifest).unwrap();
+    let manifest = push(&repository, "0", 1000);
+    for tag in ["1", "2", "3"] {
+        repository.put_manifest(&Version::Tag(tag.into()), KIND, &manifest).unwrap();
     }
     let mut found = repository.tags().unwrap();
-    (found.sort(), expected.sort()).1;
-    assert_eq!(found, expected);
+    found.sort();
+    assert_eq!(found, ["0", "1", "2", "3"]);
 }
 
 #[test]
@@ -115,7 +118,7 @@ fn tls_is_spoken_with_those_whose_authority_is_known() {
     let bundle = Some(authority.write(home.path()));
     let certificates = CertificatePaths { bundle, ..CertificatePaths::default() };
     let client = Client::new(Settings { certificates, ..settings() }, &SILENT);
-    there_and_back(&repository(&client, real.host()));
+    there_and_back(&repository(&client, real.host()), 1000);
     // The same in the way that Docker and Podman have it, for one host alone, and by a name.
     let host = real.host().replace("127.0.0.1", "localhost");
     let certificates = of_host(home.path(), &host, &authority, None);
@@ -134,7 +137,7 @@ fn a_certificate_of_ours_is_shown_to_those_who_want_one() {
     assert!(repository(&client, real.host()).tags().is_err());
     let certificates = of_host(home.path(), real.host(), &authority, Some("eg"));
     let client = Client::new(Settings { certificates: certificates.clone(), ..settings() }, &SILENT);
-    there_and_back(&repository(&client, real.host()));
+    there_and_back(&repository(&client, real.host()), 1000);
     std::fs::remove_file(certificates.hosts[0].join(real.host()).join("client.key")).unwrap();
     let client = Client::new(Settings { certificates, ..settings() }, &SILENT);
     let why = said(&repository(&client, real.host()).tags().unwrap_err());
@@ -162,7 +165,7 @@ fn a_login_opens_what_is_closed() {
     assert!(repository(&client, real.host()).tags().unwrap_err().wants_login());
     assert!(client.login(real.host(), "eg", &Secret::new("wrong")).unwrap_err().wants_login());
     assert!(client.login(real.host(), "eg", &Secret::new("secret")).unwrap().checked);
-    there_and_back(&repository(&client, real.host()));
+    there_and_back(&repository(&client, real.host()), 1000);
     assert!(client.logout(real.host()).unwrap().removed);
     assert!(repository(&client, real.host()).tags().unwrap_err().wants_login());
 }
@@ -173,8 +176,12 @@ fn a_real_mirror_gives_what_its_registry_has() {
     let address = format!("http://{}", real.host());
     let mirror = Real::with(&RealOptions { mirror_of: Some(&address), ..RealOptions::default() });
     let first = client();
-    push(&repository(&first, real.host()), "1");
-    let text = format!("[[registry]]\nlocation = \"{}\"\n[[registry.mirror]]\nlocation = \"{}\"\n", real.host(), mirror.host());
+    push(&repository(&first, real.host()), "1", 1000);
+    let text = format!(
+        "[[registry]]\nlocation = \"{}\"\n[[registry.mirror]]\nlocation = \"{}\"\n",
+        real.host(),
+        mirror.host()
+    );
     let client = Client::new(with_hosts(&text), &SILENT);
     let repository = repository(&client, real.host());
     repository.manifest(&Version::Tag("1".into())).unwrap();

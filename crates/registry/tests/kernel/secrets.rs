@@ -28,7 +28,7 @@ fn a_password_is_not_sent_in_the_clear_to_a_token_server_of_a_registry_with_tls(
     write_password(home.path(), &server.host(), "ZWc6cw==");
     let client = Client::new(trusting(&authority, &home, with_credentials(home.path())), &SILENT);
     let why = said(&repository(&client, &server.host()).manifest(&tag()).unwrap_err());
-    assert!(why.ends_with("would have credentials sent to ".to_owned().as_str()) || why.contains("would have credentials sent to"), "{why}");
+    assert!(why.contains("would have credentials sent to") && why.ends_with("without TLS"), "{why}");
     let why = said(&client.login(&server.host(), "eg", &Secret::new("s")).unwrap_err());
     assert!(why.contains("without TLS"), "{why}");
     assert_eq!(tokens.seen().len(), 0);
@@ -39,7 +39,8 @@ fn an_address_that_leads_from_tls_to_none_is_not_followed() {
     let (authority, home) = (Authority::new("test"), tempfile::tempdir().unwrap());
     let clear = Server::start(|_| Reply::status(200));
     let to = clear.url("/blob?secret");
-    let server = Server::start_tls(&authority.server(&["127.0.0.1"]), move |_| Reply::status(302).header("Location", &to));
+    let server =
+        Server::start_tls(&authority.server(&["127.0.0.1"]), move |_| Reply::status(302).header("Location", &to));
     let client = Client::new(trusting(&authority, &home, crate::fixture::settings()), &SILENT);
     let why = said(&repository(&client, &server.host()).manifest(&tag()).unwrap_err());
     assert!(why.contains("which is without TLS") && !why.contains("secret"), "{why}");

@@ -51,13 +51,11 @@ fn scopes_are_united_and_a_mount_asks_for_both_repositories() {
     own.manifest(&tag()).unwrap();
     assert!(own.mount(&memory.add_blob("abc"), &from).unwrap());
     own.put_manifest(&tag(), KIND, b"{}").unwrap();
-    let queries: Vec<_> = tokens.server().seen().iter().map(|request| request.query.replace("service=r.test&", "")).collect();
+    let queries: Vec<_> =
+        tokens.server().seen().iter().map(|request| request.query.replace("service=r.test&", "")).collect();
     assert_eq!(
         queries,
-        [
-            "scope=repository:team/app:pull",
-            "scope=repository:from/app:pull&scope=repository:team/app:pull%2Cpush",
-        ]
+        ["scope=repository:team/app:pull", "scope=repository:from/app:pull&scope=repository:team/app:pull%2Cpush",]
     );
 }
 
@@ -97,13 +95,15 @@ fn a_token_that_runs_out_in_the_midst_of_an_upload_is_replaced() {
     let repository = repository(&client, &server.host());
     let bytes = noise(100_000);
     let digest = oci::Digest::of(&bytes);
-    let send = || repository.upload(&digest, 100_000, |from| {
-        // It was good for the beginning and is not for what follows.
-        if memory.blob(&digest).is_none() && tokens.server().seen().len() == 1 {
-            tokens.revoke();
-        }
-        Ok(&bytes[usize::try_from(from).unwrap()..])
-    });
+    let send = || {
+        repository.upload(&digest, 100_000, |from| {
+            // It was good for the beginning and is not for what follows.
+            if memory.blob(&digest).is_none() && tokens.server().seen().len() == 1 {
+                tokens.revoke();
+            }
+            Ok(&bytes[usize::try_from(from).unwrap()..])
+        })
+    };
     send().unwrap();
     assert_eq!(memory.blob(&digest).unwrap(), bytes);
     assert_eq!(tokens.server().seen().len(), 2);
@@ -122,7 +122,8 @@ fn a_password_goes_by_post_and_where_nobody_knows_that_by_get() {
         repository(&client, &server.host()).put_manifest(&tag(), KIND, b"{}").unwrap();
         let heard = tokens.server().heard();
         // That there is no POST is learnt once.
-        let expected: &[&str] = if knows_post { &["POST /token"; 2] } else { &["POST /token", "GET /token", "GET /token"] };
+        let expected: &[&str] =
+            if knows_post { &["POST /token"; 2] } else { &["POST /token", "GET /token", "GET /token"] };
         assert_eq!(heard, expected);
     }
 }
@@ -151,7 +152,9 @@ fn an_identity_token_is_shown_to_the_token_server_alone() {
     std::fs::write(home.path().join("config.json"), text.to_string()).unwrap();
     let client = Client::new(with_credentials(home.path()), &SILENT);
     repository(&client, &server.host()).manifest(&tag()).unwrap();
-    assert!(server.seen().iter().all(|request| request.header("authorization").is_none_or(|it| it == "Bearer token-1")));
+    assert!(
+        server.seen().iter().all(|request| request.header("authorization").is_none_or(|it| it == "Bearer token-1"))
+    );
 }
 
 #[test]
@@ -175,7 +178,9 @@ fn a_token_server_that_fails_for_a_while_is_asked_again() {
     tokens.server().fail("GET", "/token", Fault::Answer(Reply::status(502)));
     let client = client();
     repository(&client, &server.host()).manifest(&tag()).unwrap();
-    for bad in [Reply::status(200).body("x"), Reply::json(200, &json!({})), Reply::status(200).body("x".repeat(1 << 20))] {
+    for bad in
+        [Reply::status(200).body("x"), Reply::json(200, &json!({})), Reply::status(200).body("x".repeat(1 << 20))]
+    {
         tokens.revoke();
         tokens.server().fail("GET", "/token", Fault::Answer(bad));
         let why = said(&repository(&client, &server.host()).manifest(&tag()).unwrap_err());

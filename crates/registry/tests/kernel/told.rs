@@ -30,9 +30,14 @@ fn every_request_is_told_as_curl_and_no_secret_is() {
         format!("+ see whether {host} speaks https\n      curl -fsS https://{host}/v2/\n"),
         format!("+ see whether {host} speaks http\n      curl -fsS http://{host}/v2/\n"),
         format!("+ go on without TLS: {host} speaks plain http, and may\n"),
-        format!("+ get the manifest 1 of team/app at {host}\n      curl -fsS -H 'Accept: application/vnd.oci.image.index.v1+json, "),
+        format!(
+            "+ get the manifest 1 of team/app at {host}\n      curl -fsS -H 'Accept: application/vnd.oci.image.index.v1+json, "
+        ),
         format!("seconds: {host} answers 503\n      sleep 0."),
-        format!("+ ask {} for a token\n      TOKEN=$(curl -fsS -u eg -d \"grant_type=password&username=eg&password=$PASSWORD&service=r.test", tokens.server().host()),
+        format!(
+            "+ ask {} for a token\n      TOKEN=$(curl -fsS -u eg -d \"grant_type=password&username=eg&password=$PASSWORD&service=r.test",
+            tokens.server().host()
+        ),
         "curl -fsS -H \"Authorization: Bearer $TOKEN\" -H 'Accept: ".to_owned(),
         format!("http://{host}/v2/team/app/manifests/1\n"),
     ] {

@@ -35,7 +35,8 @@ fn a_blob_that_broke_on_the_way_is_gone_on_with() {
     server.fail("PATCH", "uploads", Fault::CutRequest(500_000));
     repository.upload(&digest, 2_000_000, |from| Ok(&bytes[usize::try_from(from).unwrap()..])).unwrap();
     assert_eq!(memory.blob(&digest).unwrap(), bytes);
-    let ranges: Vec<_> = server.seen().iter().filter_map(|request| request.header("content-range").map(str::to_owned)).collect();
+    let ranges: Vec<_> =
+        server.seen().iter().filter_map(|request| request.header("content-range").map(str::to_owned)).collect();
     assert_eq!(ranges, ["700000-1999999", "1200000-1999999"]);
     assert_eq!(memory.uploads(), 0);
 }
@@ -141,7 +142,8 @@ fn a_registry_may_want_large_chunks_and_not_any() {
     memory.want_chunks(10 << 20);
     let bytes = noise(11 << 20);
     repository.upload_stream(&bytes[..]).unwrap();
-    let lengths: Vec<_> = server.seen().iter().filter(|request| request.method == "PATCH").map(|request| request.body.len()).collect();
+    let lengths: Vec<_> =
+        server.seen().iter().filter(|request| request.method == "PATCH").map(|request| request.body.len()).collect();
     assert_eq!(lengths, [10 << 20, 1 << 20]);
     memory.want_chunks(1 << 30);
     let why = said(&repository.upload_stream(&bytes[..]).unwrap_err());

@@ -107,7 +107,8 @@ impl Memory {
             return Reply::status(if kept.blobs.remove(digest).is_some() { 202 } else { 404 });
         }
         let Some(bytes) = kept.blobs.get(digest) else { return unknown("BLOB_UNKNOWN") };
-        let start = request.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
+        let start =
+            request.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
         match start {
             None => Reply::status(200).body(bytes.clone()),
             Some(start) if start < bytes.len() => Reply::status(206)

@@ -185,6 +185,11 @@ impl Server {
         self.shared.planned.lock().expect("the plans").push(planned);
     }
 
+    /// Drops the plans that were not used up.
+    pub fn forgive(&self) {
+        self.shared.planned.lock().expect("the plans").clear();
+    }
+
     /// Returns the requests that came so far.
     pub fn seen(&self) -> Vec<Request> {
         self.shared.seen.lock().expect("the list").clone()
@@ -237,25 +242,27 @@ fn converse(stream: impl Read + Write, shared: &Shared) -> io::Result<()> {
     loop {
         let Some(mut request) = read_head(&mut stream)? else { return Ok(()) };
         let fault = shared.fault(&request);
-        let whole = read_body(&mut stream, &mut request, fault.as_ref())?;
+        read_body(&mut stream, &mut request, fault.as_ref())?;
         if matches!(fault, Some(Fault::IgnoreRange)) {
             request.headers.retain(|(name, _)| name != "range");
         }
         shared.seen.lock().expect("the list").push(request.clone());
         let right = || (shared.handler)(&request);
-        let mut reply = match fault {
+        let reply = match fault {
             Some(Fault::HangUp) => return Ok(()),
             Some(Fault::Answer(reply)) => reply,
             Some(Fault::Cut(after)) => right().cut(after),
             Some(Fault::Slow(pause)) => Reply { slow: Some(pause), ..right() },
             Some(Fault::Corrupt) => corrupted(right()),
+            // What came of the body is taken, and nothing said.
+            Some(Fault::CutRequest(_)) => {
+                right();
+                return Ok(());
+            }
             _ => right(),
         };
-        if request.method == "HEAD" {
-            reply.cut = reply.cut.or(Some(0)).filter(|_| reply.raw.is_some());
-        }
         let cut = write_reply(stream.get_mut(), &reply, request.method == "HEAD")?;
-        if cut || !whole {
+        if cut {
             return Ok(());
         }
     }
@@ -293,10 +300,10 @@ fn read_head(stream: &mut impl BufRead) -> io::Result<Option<Request>> {
     Ok(Some(Request { method, path, query, headers, body: Vec::new(), is_cut: false }))
 }
 
-/// Reads what comes with a request; `false` when the rest of it is still to come.
-fn read_body(stream: &mut impl BufRead, request: &mut Request, fault: Option<&Fault>) -> io::Result<bool> {
+/// Reads what comes with a request, or as much of it as is planned.
+fn read_body(stream: &mut impl BufRead, request: &mut Request, fault: Option<&Fault>) -> io::Result<()> {
     if request.header("transfer-encoding").is_some_and(|coding| coding.contains("chunked")) {
-        return read_chunks(stream, &mut request.body).map(|()| true);
+        return read_chunks(stream, &mut request.body);
     }
     let length = request.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
     let most = match fault {
@@ -306,7 +313,7 @@ fn read_body(stream: &mut impl BufRead, request: &mut Request, fault: Option<&Fa
     request.body = vec![0; most];
     stream.read_exact(&mut request.body)?;
     request.is_cut = matches!(fault, Some(Fault::CutRequest(_)));
-    Ok(!request.is_cut)
+    Ok(())
 }
 
 fn read_chunks(stream: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<()> {
