@@ -49,7 +49,7 @@ enum Known {
 impl Session<'_> {
     /// Returns the header that a request should have, by what is known of the server.
     pub(crate) fn proof(&self, base: &Url, scopes: &[Scope]) -> Result<Option<String>, Fault> {
-        let known = lock(&self.client.auth.servers).get(self.endpoint.authority()).cloned();
+        let known = lock(&self.client.auth.servers).get(self.site.authority()).cloned();
         match (known, self.credential()?) {
             (_, Credential::Registry { token }) => Ok(Some(format!("Bearer {}", token.reveal()))),
             (None, _) => Ok(None),
@@ -76,7 +76,7 @@ impl Session<'_> {
             Challenge::Basic => basic(credential).is_some(),
         };
         let Some(challenge) = challenges.into_iter().find(possible) else { return Ok(None) };
-        let authority = self.endpoint.authority().to_owned();
+        let authority = self.site.authority().to_owned();
         match challenge {
             Challenge::Basic => {
                 lock(&self.client.auth.servers).insert(authority, Known::Basic);
@@ -101,7 +101,7 @@ impl Session<'_> {
         if let Some(credential) = self.credential.get() {
             return Ok(credential);
         }
-        let found = self.client.credentials.find(&self.endpoint.host, &self.endpoint.path)?;
+        let found = self.client.credentials.find(&self.site.host, &self.site.path)?;
         Ok(self.credential.get_or_init(|| found))
     }
 
@@ -237,7 +237,7 @@ impl Session<'_> {
 
     /// A server that is trusted without a certificate is so wherever it listens; no other one is.
     fn verified_at(&self, url: &Url) -> bool {
-        let (host, _) = crate::url::split_port(self.endpoint.authority());
+        let (host, _) = crate::url::split_port(self.site.authority());
         self.verified() || !url.host().eq_ignore_ascii_case(host)
     }
 

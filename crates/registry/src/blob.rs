@@ -39,7 +39,7 @@ impl<'c> Repository<'c> {
     /// Tells whether the registry has a blob in this repository. Mirrors are not asked: it is for what is to be pushed.
     pub fn has_blob(&self, digest: &Digest) -> Result<bool, Error> {
         let session = &self.registry;
-        let what = format!("ask whether {} has {digest} in {}", session.name(), session.endpoint.path);
+        let what = format!("ask whether {} has {digest} in {}", session.name(), session.site.path);
         let ask = session.ask(Method::HEAD, &format!("blobs/{digest}"), session.pull_scope(), what);
         let asked = session.send(&ask).and_then(|answer| match answer.status {
             404 => Ok(false),
@@ -192,7 +192,7 @@ impl<'c> BlobReader<'c> {
     /// Asks for the bytes from where we are.
     fn connect(&mut self) -> Result<(), Fault> {
         let Some(session) = self.sources.first().copied() else { return Err(self.broken(ErrorKind::NotFound.into())) };
-        let what = format!("get {} of {} at {}", self.digest, session.endpoint.path, session.name());
+        let what = format!("get {} of {} at {}", self.digest, session.site.path, session.name());
         let mut ask = session.ask(Method::GET, &format!("blobs/{}", self.digest), session.pull_scope(), what);
         if self.at > 0 {
             ask = ask.header("Range", format!("bytes={}-", self.at));

@@ -100,7 +100,7 @@ impl<'r> Client<'r> {
     pub fn repository(&self, reference: &Reference) -> Result<Repository<'_>, Error> {
         let plan = self.plan(reference.domain(), reference.path());
         let plan = plan.map_err(|fault| Error::new(format!("use {}", reference.repository()), fault))?;
-        let mirrors = plan.mirrors.into_iter().map(|(endpoint, pull)| (Session::new(self, endpoint), pull));
+        let mirrors = plan.mirrors.into_iter().map(|(site, pull)| (Session::new(self, site), pull));
         Ok(Repository::new(Session::new(self, plan.registry), mirrors.collect(), reference.repository()))
     }
 

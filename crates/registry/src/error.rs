@@ -100,7 +100,7 @@ pub enum Fault {
         /// The token server.
         realm: String,
         /// Why.
-        source: Box<Fault>,
+        source: Box<Self>,
     },
     /// A secret would travel in the clear.
     #[error("{server} would have credentials sent to {to} without TLS")]

@@ -40,7 +40,7 @@ pub use credentials::{
     Credential, CredentialError, CredentialFileError, CredentialPaths, HelperError, LoggedOut, Secret,
 };
 pub use error::{Error, Fault};
-pub use hosts::{Hosts, HostsError, Mirror, MirrorPull, Registry};
+pub use hosts::{Hosts, HostsError, Mirror, MirrorPull, Rule};
 pub use login::LoggedIn;
 pub use manifest::{LONGEST_MANIFEST, Manifest, ManifestHead};
 pub use names::{NameError, NameFiles};

@@ -125,7 +125,7 @@ fn head(session: &Session<'_>, version: &Version) -> Result<ManifestHead, Fault>
 
 fn ask(session: &Session<'_>, method: Method, version: &Version) -> Result<Answer, Fault> {
     let verb = if method == Method::HEAD { "ask about" } else { "get" };
-    let what = format!("{verb} the manifest {version} of {} at {}", session.endpoint.path, session.name());
+    let what = format!("{verb} the manifest {version} of {} at {}", session.site.path, session.name());
     let ask = session.ask(method, &format!("manifests/{version}"), session.pull_scope(), what);
     let answer = session.send(&ask.header("Accept", ACCEPT))?;
     if answer.status == 200 { Ok(answer) } else { Err(session.refused(answer)) }
@@ -138,7 +138,7 @@ fn put(session: &Session<'_>, version: &Version, media_type: &str, bytes: &[u8])
     {
         return Err(Fault::Digest { server: session.name().to_owned(), expected: *expected, actual: digest });
     }
-    let what = format!("put the manifest {version} of {} to {}", session.endpoint.path, session.name());
+    let what = format!("put the manifest {version} of {} to {}", session.site.path, session.name());
     let ask = session.ask(Method::PUT, &format!("manifests/{version}"), session.push_scope(), what);
     let answer = session.send_bytes(&ask.header("Content-Type", media_type), Some(bytes))?;
     if !answer.is_success() {

@@ -34,7 +34,7 @@ impl Repository<'_> {
     /// Returns all tags.
     pub fn tags(&self) -> Result<Vec<String>, Error> {
         let session = &self.registry;
-        let what = format!("list the tags of {} at {}", session.endpoint.path, session.name());
+        let what = format!("list the tags of {} at {}", session.site.path, session.name());
         let ask = session.ask(Method::GET, &format!("tags/list?{PAGE}"), session.pull_scope(), what);
         read_all(session, ask, MOST_ENTRIES).map_err(self.error("list the tags of"))
     }

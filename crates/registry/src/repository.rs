@@ -96,19 +96,19 @@ impl<'c> Repository<'c> {
 impl Session<'_> {
     /// Composes a question about something below the repository: `manifests/latest`.
     pub(crate) fn ask(&self, method: Method, below: &str, scope: Scope, what: impl Into<String>) -> Ask {
-        Ask::new(method, Target::Own(format!("/v2/{}/{below}", self.endpoint.path)), scope, what)
+        Ask::new(method, Target::Own(format!("/v2/{}/{below}", self.site.path)), scope, what)
     }
 
     pub(crate) fn pull_scope(&self) -> Scope {
-        Scope::pull(&self.endpoint.path)
+        Scope::pull(&self.site.path)
     }
 
     pub(crate) fn push_scope(&self) -> Scope {
-        Scope::push(&self.endpoint.path)
+        Scope::push(&self.site.path)
     }
 
     pub(crate) fn delete_scope(&self) -> Scope {
-        Scope::delete(&self.endpoint.path)
+        Scope::delete(&self.site.path)
     }
 }
 

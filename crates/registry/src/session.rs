@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::complaint::Complaint;
 use crate::credentials::Credential;
 use crate::error::Fault;
-use crate::hosts::{Endpoint, Trust};
+use crate::hosts::{Site, Trust};
 use crate::retry::{chance, is_passing, parse_retry_after};
 use crate::scope::Scope;
 use crate::step::{PauseStep, Proof, RequestStep};
@@ -30,7 +30,7 @@ const LONGEST_COMPLAINT: u64 = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Session<'c> {
     pub(crate) client: &'c Client<'c>,
-    pub(crate) endpoint: Endpoint,
+    pub(crate) site: Site,
     pub(crate) credential: OnceLock<Credential>,
 }
 
@@ -66,13 +66,13 @@ impl Ask {
 }
 
 impl<'c> Session<'c> {
-    pub(crate) fn new(client: &'c Client<'c>, endpoint: Endpoint) -> Self {
-        Self { client, endpoint, credential: OnceLock::new() }
+    pub(crate) fn new(client: &'c Client<'c>, site: Site) -> Self {
+        Self { client, site, credential: OnceLock::new() }
     }
 
     /// Returns the server as people know it.
     pub(crate) fn name(&self) -> &str {
-        &self.endpoint.host
+        &self.site.host
     }
 
     /// Asks without a body, and again while a failure may pass. The answer's status is whatever it is, but none that passes.
@@ -89,10 +89,11 @@ impl<'c> Session<'c> {
             if answer.status != 401 || !answer.url.same_origin(&base) {
                 return Ok(answer);
             }
-            match self.answer_challenge(&base, &answer, &ask.scopes, proof.as_deref())? {
-                Some(proof) => self.follow(ask, &base, Some(&proof), bytes),
-                None => Ok(answer),
-            }
+            let Some(proof) = self.answer_challenge(&base, &answer, &ask.scopes, proof.as_deref())? else {
+                return Ok(answer);
+            };
+            answer.finish();
+            self.follow(ask, &base, Some(&proof), bytes)
         })
     }
 
@@ -121,6 +122,7 @@ impl<'c> Session<'c> {
                     if !self.pause(failed, start, asked, &why) {
                         return Err(self.busy(answer, asked));
                     }
+                    answer.finish();
                 }
                 Err(fault) if fault.is_passing() => {
                     if !self.pause(failed, start, None, &fault.to_string()) {
@@ -145,8 +147,8 @@ impl<'c> Session<'c> {
 
     /// Returns how the server is spoken to. One that need not speak TLS is asked which it does.
     pub(crate) fn base(&self) -> Result<Url, Fault> {
-        let authority = self.endpoint.authority();
-        if self.endpoint.trust == Trust::Verified {
+        let authority = self.site.authority();
+        if self.site.trust == Trust::Verified {
             return Ok(Url::new(Scheme::Https, authority, "/"));
         }
         let known = self.client.schemes.lock().unwrap_or_else(PoisonError::into_inner).get(authority).copied();
@@ -168,7 +170,7 @@ impl<'c> Session<'c> {
             },
             Err(error) => return Err(self.unreachable(error)),
         };
-        let authority = self.endpoint.authority();
+        let authority = self.site.authority();
         if scheme == Scheme::Http {
             let what = format!("go on without TLS: {authority} speaks plain http, and may");
             self.client.recorder.record(&Step::host(what, ""));
@@ -179,8 +181,8 @@ impl<'c> Session<'c> {
     }
 
     fn knock(&self, scheme: Scheme) -> Result<u16, WireError> {
-        let url = Url::new(scheme, self.endpoint.authority(), "/v2/");
-        let what = format!("see whether {} speaks {}", self.endpoint.authority(), scheme.word());
+        let url = Url::new(scheme, self.site.authority(), "/v2/");
+        let what = format!("see whether {} speaks {}", self.site.authority(), scheme.word());
         let method = Method::GET;
         let request =
             Request { method: &method, url: &url, headers: &[], authorization: None, verified: self.verified() };
@@ -202,6 +204,7 @@ impl<'c> Session<'c> {
             if url.scheme() == Scheme::Https && next.scheme() == Scheme::Http {
                 return Err(Fault::Downgrade { server: self.name().to_owned(), to: next.public() });
             }
+            answer.finish();
             url = next;
         }
         Err(Fault::Redirects { server: self.name().to_owned(), limit: MOST_REDIRECTS })
@@ -238,11 +241,11 @@ impl<'c> Session<'c> {
 
     /// Whether the server's certificate is checked.
     pub(crate) fn verified(&self) -> bool {
-        self.endpoint.trust != Trust::Insecure
+        self.site.trust != Trust::Insecure
     }
 
     pub(crate) fn unreachable(&self, source: WireError) -> Fault {
-        Fault::Wire { server: self.endpoint.authority().to_owned(), source }
+        Fault::Wire { server: self.site.authority().to_owned(), source }
     }
 
     pub(crate) fn unreachable_at(&self, url: &Url, source: WireError) -> Fault {
@@ -279,7 +282,7 @@ impl<'c> Session<'c> {
 
     /// A complaint about what is not of the server's own making names who made it.
     fn name_of(&self, url: &Url) -> String {
-        let home = url.authority().eq_ignore_ascii_case(self.endpoint.authority());
+        let home = url.authority().eq_ignore_ascii_case(self.site.authority());
         if home { self.name().to_owned() } else { url.authority().to_owned() }
     }
 

@@ -23,7 +23,7 @@ pub(crate) struct Transfer<'s> {
 impl<'s> Transfer<'s> {
     /// Begins an upload.
     pub(crate) fn begin(session: &'s Session<'s>) -> Result<Self, Fault> {
-        let what = format!("begin to send a blob to {} at {}", session.endpoint.path, session.name());
+        let what = format!("begin to send a blob to {} at {}", session.site.path, session.name());
         let ask = session.ask(Method::POST, "blobs/uploads/", session.push_scope(), what);
         let answer = session.send_bytes(&ask, None)?;
         if answer.status != 202 {
@@ -34,7 +34,7 @@ impl<'s> Transfer<'s> {
 
     /// Asks for a blob of another repository; returns an upload where the registry would rather have it sent.
     pub(crate) fn mount(session: &'s Session<'s>, digest: &Digest, from: &str) -> Result<Option<Self>, Fault> {
-        let what = format!("mount {digest} of {from} into {} at {}", session.endpoint.path, session.name());
+        let what = format!("mount {digest} of {from} into {} at {}", session.site.path, session.name());
         let below = format!("blobs/uploads/?mount={digest}&from={}", crate::url::encode(from));
         let mut ask = session.ask(Method::POST, &below, session.push_scope(), what);
         ask.scopes.push(Scope::pull(from));
@@ -92,7 +92,8 @@ impl<'s> Transfer<'s> {
         let mut ask = self.ask(Method::PUT, &format!("send {length} bytes and finish {digest}"));
         ask.target = Target::Given(self.location.clone().with("digest", &digest.to_string()));
         let answer = self.session.send_once(&ask.header("Content-Type", BYTES), Body::Stream(source, length))?;
-        if !answer.is_success() {
+        // 202 would say that the end is still to come.
+        if !answer.is_success() || answer.status == 202 {
             return Err(self.session.refused(answer));
         }
         match answer.header("Docker-Content-Digest").and_then(|text| text.trim().parse::<Digest>().ok()) {
@@ -112,7 +113,7 @@ impl<'s> Transfer<'s> {
     }
 
     fn ask(&self, method: Method, what: &str) -> Ask {
-        let what = format!("{what}, in the upload to {} at {}", self.session.endpoint.path, self.session.name());
+        let what = format!("{what}, in the upload to {} at {}", self.session.site.path, self.session.name());
         Ask::new(method, Target::Given(self.location.clone()), self.session.push_scope(), what)
     }
 

@@ -31,8 +31,8 @@ impl Repository<'_> {
     /// Has a blob appear here that another repository of the same registry has; `false` where the registry will not, and
     /// it has to be sent.
     pub fn mount(&self, digest: &Digest, from: &Repository<'_>) -> Result<bool, Error> {
-        let (own, other) = (&self.registry, &from.registry.endpoint);
-        if own.endpoint.authority() != other.authority() {
+        let (own, other) = (&self.registry, &from.registry.site);
+        if own.site.authority() != other.authority() {
             return Ok(false);
         }
         let mounted = Transfer::mount(own, digest, &other.path).map(|begun| match begun {

@@ -22,6 +22,8 @@ use crate::url::{Scheme, Url};
 const LONGEST_HEAD: usize = 64 << 10;
 /// How many connections to one server are kept for the next request.
 const IDLE_CONNECTIONS: usize = 8;
+/// The longest body that is read only to have the connection back.
+const SHORT: u64 = 16 << 10;
 /// What is read from a connection at once.
 const BUFFER: usize = 128 << 10;
 
@@ -156,6 +158,14 @@ impl Answer {
         let mut bytes = Vec::new();
         self.body.into_reader().take(limit + 1).read_to_end(&mut bytes)?;
         Ok((bytes.len() as u64 <= limit).then_some(bytes))
+    }
+
+    /// Reads the body away where it is short, so that the connection can be used again.
+    pub(crate) fn finish(self) {
+        let short = self.body.content_length().is_some_and(|length| length <= SHORT);
+        if short {
+            self.read_some(SHORT);
+        }
     }
 
     /// Reads as much of the body as there is and is wanted: what else a server says of a failure is of no interest.

@@ -3,7 +3,7 @@
 //! A test that meets the kernel begins with a [`Sandbox`]: namespaces, cgroups and directories of its own, so that it can
 //! neither harm the host nor be disturbed by another test, and so that whatever it leaves can be counted
 //! ([`Sandbox::assert_clean`]). [`Conductor`] runs the program in it, [`Terminal`] runs it on a real terminal,
-//! [`fixture`] makes what it is fed with.
+//! [`fixture`] makes what it is fed with, [`registry`] is where it pulls from.
 //!
 //! Everything here panics on failure, with what was expected and what came: it is called by tests alone.
 
@@ -15,6 +15,7 @@ mod sandbox;
 mod terminal;
 
 pub mod fixture;
+pub mod registry;
 pub mod seccomp;
 pub mod world;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{Hosts, Mirror, MirrorPull, Registry};
+use super::{Hosts, Mirror, MirrorPull, Rule};
 
 /// Why the rules about registries cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,7 @@ pub enum HostsError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: Box<HostsError>,
+        source: Box<Self>,
     },
     /// It is no TOML, or a value has the wrong type.
     #[error("it is not a registries.conf of version 2")]
@@ -79,18 +79,18 @@ impl Hosts {
         if raw.registries.is_some() {
             tracing::warn!("the [registries] tables of a registries.conf are of version 1 and are not used");
         }
-        Ok(Self { registries: raw.registry.into_iter().map(RawRegistry::read).collect::<Result<_, _>>()? })
+        Ok(Self { rules: raw.registry.into_iter().map(RawRegistry::read).collect::<Result<_, _>>()? })
     }
 
     /// Adds rules that take the place of those with the same prefix.
     pub(super) fn overlay(&mut self, later: Self) {
-        self.registries.retain(|rule| later.registries.iter().all(|other| other.prefix != rule.prefix));
-        self.registries.extend(later.registries);
+        self.rules.retain(|rule| later.rules.iter().all(|other| other.prefix != rule.prefix));
+        self.rules.extend(later.rules);
     }
 }
 
 impl RawRegistry {
-    fn read(self) -> Result<Registry, HostsError> {
+    fn read(self) -> Result<Rule, HostsError> {
         let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
         let (prefix, location) = (filled(self.prefix), filled(self.location));
         let prefix = prefix.or_else(|| location.clone()).ok_or(HostsError::Nowhere)?;
@@ -99,7 +99,7 @@ impl RawRegistry {
         }
         let usual = if self.mirror_by_digest_only { MirrorPull::DigestOnly } else { MirrorPull::All };
         let mirrors = self.mirror.into_iter().map(|mirror| mirror.read(usual)).collect::<Result<_, _>>()?;
-        Ok(Registry { prefix, location, insecure: self.insecure, blocked: self.blocked, mirrors })
+        Ok(Rule { prefix, location, insecure: self.insecure, blocked: self.blocked, mirrors })
     }
 }
 
@@ -144,9 +144,9 @@ mod tests {
 
     #[test]
     fn a_later_file_takes_the_place_of_rules_with_the_same_prefix() {
-        let rule = |prefix: &str, blocked| Registry { prefix: prefix.into(), blocked, ..Registry::default() };
-        let mut hosts = Hosts { registries: vec![rule("a.test", false), rule("b.test", false)] };
-        hosts.overlay(Hosts { registries: vec![rule("a.test", true)] });
-        assert_eq!(hosts.registries, [rule("b.test", false), rule("a.test", true)]);
+        let rule = |prefix: &str, blocked| Rule { prefix: prefix.into(), blocked, ..Rule::default() };
+        let mut hosts = Hosts { rules: vec![rule("a.test", false), rule("b.test", false)] };
+        hosts.overlay(Hosts { rules: vec![rule("a.test", true)] });
+        assert_eq!(hosts.rules, [rule("b.test", false), rule("a.test", true)]);
     }
 }

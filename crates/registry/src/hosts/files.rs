@@ -72,7 +72,7 @@ mod tests {
         let user = dir.path().join("home/registries.conf");
         let names = |user: &Path| {
             let hosts = Hosts::read_usual(&system, Some(user)).unwrap();
-            hosts.registries.into_iter().map(|rule| rule.prefix).collect::<Vec<_>>()
+            hosts.rules.into_iter().map(|rule| rule.prefix).collect::<Vec<_>>()
         };
         assert_eq!(names(&user), ["system.test"]);
         file("etc/registries.conf.d/20.conf", "two.test");

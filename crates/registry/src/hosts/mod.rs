@@ -23,12 +23,12 @@ const HUB_KEY: &str = "https://index.docker.io/v1/";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hosts {
     /// Each rule; the one with the longest prefix counts.
-    pub registries: Vec<Registry>,
+    pub rules: Vec<Rule>,
 }
 
 /// A rule about the repositories whose names begin in one way.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Registry {
+pub struct Rule {
     /// How the names begin: `docker.io`, `example.org/team`, or `*.example.org`.
     pub prefix: String,
     /// What stands in place of the prefix when the server is asked; nothing where the name is the address.
@@ -77,7 +77,7 @@ pub(crate) enum Trust {
 
 /// A repository on one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Endpoint {
+pub(crate) struct Site {
     /// The server as people know it, with its port: `docker.io`.
     pub(crate) host: String,
     /// The path there.
@@ -88,18 +88,18 @@ pub(crate) struct Endpoint {
 /// Whom to ask about a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
-    pub(crate) registry: Endpoint,
+    pub(crate) registry: Site,
     /// Who has copies, each with what may be taken from it.
-    pub(crate) mirrors: Vec<(Endpoint, MirrorPull)>,
+    pub(crate) mirrors: Vec<(Site, MirrorPull)>,
 }
 
 impl Hosts {
     /// Plans whom to ask about a repository; nothing where a rule blocks it, which is then returned.
-    pub(crate) fn plan(&self, host: &str, path: &str) -> Result<Plan, &Registry> {
+    pub(crate) fn plan(&self, host: &str, path: &str) -> Result<Plan, &Rule> {
         let host = canonical(host);
         let name = format!("{host}/{}", full_path(host, path));
         let Some((rule, length)) = self.rule(&name) else {
-            let registry = Endpoint::of(&name, false);
+            let registry = Site::of(&name, false);
             return Ok(Plan { registry, mirrors: Vec::new() });
         };
         if rule.blocked {
@@ -109,18 +109,18 @@ impl Hosts {
         let place = |location: &str| format!("{}{rest}", location.trim_end_matches('/'));
         let located = rule.location.as_deref().map_or(name.clone(), place);
         let mirrors = rule.mirrors.iter();
-        let mirrors = mirrors.map(|mirror| (Endpoint::of(&place(&mirror.location), mirror.insecure), mirror.pull));
-        Ok(Plan { registry: Endpoint::of(&located, rule.insecure), mirrors: mirrors.collect() })
+        let mirrors = mirrors.map(|mirror| (Site::of(&place(&mirror.location), mirror.insecure), mirror.pull));
+        Ok(Plan { registry: Site::of(&located, rule.insecure), mirrors: mirrors.collect() })
     }
 
     /// Finds the rule with the longest prefix, and how much of the name it covers.
-    fn rule(&self, name: &str) -> Option<(&Registry, usize)> {
-        let covered = self.registries.iter().filter_map(|rule| Some((rule, covers(&rule.prefix, name)?)));
+    fn rule(&self, name: &str) -> Option<(&Rule, usize)> {
+        let covered = self.rules.iter().filter_map(|rule| Some((rule, covers(&rule.prefix, name)?)));
         covered.max_by_key(|(rule, length)| (*length, !rule.prefix.starts_with('*')))
     }
 }
 
-impl Endpoint {
+impl Site {
     /// Splits `HOST[:PORT]/PATH`.
     fn of(name: &str, insecure: bool) -> Self {
         let (host, path) = name.split_once('/').unwrap_or((name, ""));
@@ -171,11 +171,11 @@ mod tests {
     use super::*;
 
     fn told(hosts: &Hosts, host: &str, path: &str) -> String {
-        let tell = |endpoint: &Endpoint| format!("{}/{} {:?}", endpoint.authority(), endpoint.path, endpoint.trust);
+        let tell = |site: &Site| format!("{}/{} {:?}", site.authority(), site.path, site.trust);
         match hosts.plan(host, path) {
             Err(rule) => format!("blocked by {}", rule.prefix),
             Ok(plan) => {
-                let mirrors = plan.mirrors.iter().map(|(endpoint, pull)| format!("{} {pull:?}", tell(endpoint)));
+                let mirrors = plan.mirrors.iter().map(|(site, pull)| format!("{} {pull:?}", tell(site)));
                 mirrors.chain([tell(&plan.registry)]).collect::<Vec<_>>().join(", ")
             }
         }
