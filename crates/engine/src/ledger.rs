@@ -150,6 +150,17 @@ pub(crate) fn identifiers(directory: &Path) -> Result<Vec<ContainerId>, Error> {
     Ok(entries.flatten().filter_map(id).collect())
 }
 
+/// Returns the names in a directory; none when it does not exist.
+pub(crate) fn names_in(directory: &Path) -> sys::Result<Vec<String>> {
+    match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        entries => {
+            let entries = entries.call(|| format!("opendir({directory:?})"))?;
+            Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+        }
+    }
+}
+
 /// Settles every run that has lost its owner. What cannot be settled now (on a full disk) stops no command, least of all
 /// the one that makes room; it keeps its place in the ledger for the next one.
 pub(crate) fn sweep(layout: &Layout) -> Result<(), Error> {

@@ -44,6 +44,7 @@ mod signal;
 pub mod spec;
 mod start;
 mod stop;
+mod usage;
 mod volumes;
 mod wire;
 
@@ -72,4 +73,5 @@ pub use resources::{
 };
 pub use restart::{RestartPolicy, RestartPolicyError};
 pub use settings::{SETTINGS, Settings};
+pub use usage::{ContainerUsage, DiskUsage, VolumeUsage};
 pub use signal::{Signal, SignalError};

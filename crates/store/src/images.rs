@@ -29,6 +29,10 @@ impl<'a> Images<'a> {
         Self { store }
     }
 
+    pub(crate) fn store(&self) -> &'a Store {
+        self.store
+    }
+
     fn layout(&self) -> &'a Layout {
         self.store.layout()
     }
@@ -246,6 +250,11 @@ impl<'a> Images<'a> {
             }
         }
         Ok(catalogue)
+    }
+
+    /// Returns all names, by the image they lead to.
+    pub(crate) fn catalogue_names(&self) -> Result<HashMap<Digest, Vec<Reference>>, StoreError> {
+        self.names()
     }
 
     /// Reads all names, by the image they lead to, in order.

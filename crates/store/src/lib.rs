@@ -25,6 +25,7 @@
 
 pub mod archive;
 mod catalogue;
+pub mod check;
 mod compressed;
 pub mod erofs;
 mod error;
@@ -41,6 +42,7 @@ pub mod snapshot;
 mod step;
 mod store;
 mod sweep;
+mod usage;
 mod work;
 
 pub use catalogue::{Listed, Removed, Usage};
@@ -51,4 +53,5 @@ pub use images::Images;
 pub use layout::Layout;
 pub use step::StoreStep;
 pub use store::{Durability, Store};
+pub use usage::{ImageUsage, ImagesUsage, tree_size};
 pub use work::{Documents, LayerWriter, Work};

@@ -67,6 +67,11 @@ pub(crate) fn remove_orphans(store: &Store, lately: Lately, recorder: &Recorder)
 }
 
 fn plan_sweep(store: &Store, lately: Lately) -> Result<Vec<StoreStep>, StoreError> {
+    Ok(find_orphans(store, lately)?.into_iter().map(|path| StoreStep::Unlink { path }).collect())
+}
+
+/// Finds content that no record refers to.
+pub(crate) fn find_orphans(store: &Store, lately: Lately) -> Result<Vec<PathBuf>, StoreError> {
     let layout = store.layout();
     let present = content(layout)?;
     let catalogue = store.images().catalogue()?;
@@ -79,7 +84,7 @@ fn plan_sweep(store: &Store, lately: Lately) -> Result<Vec<StoreStep>, StoreErro
     let present: HashSet<_> = present.into_iter().filter(|path| used.contains(path)).collect();
     let notes = catalogue.compressed.iter().filter(|(layer, _)| !present.contains(&layout.layer(layer)));
     gone.extend(notes.map(|(layer, digest)| layout.compressed_form(layer, digest)));
-    Ok(gone.into_iter().map(|path| StoreStep::Unlink { path }).collect())
+    Ok(gone)
 }
 
 fn content(layout: &Layout) -> Result<Vec<PathBuf>, StoreError> {

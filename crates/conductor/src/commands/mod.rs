@@ -283,6 +283,8 @@ pub(crate) static NOUNS: &[Noun] = &[
         about: "Look after the engine",
         entries: &[
             Entry::of::<system::BootArgs>(),
+            Entry::of::<system::CheckArgs>(),
+            Entry::of::<system::DfArgs>(),
             Entry::of::<info::InfoArgs>(),
             Entry::of::<prune::SystemPruneArgs>(),
         ],

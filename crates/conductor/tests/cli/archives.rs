@@ -7,7 +7,7 @@ use testkit::{Conductor, Sandbox};
 
 use crate::{IMAGE, busybox};
 
-fn shell(script: &str) -> String {
+pub(crate) fn shell(script: &str) -> String {
     Conductor::new("sh").args(["-ec", script]).ok()
 }
 
@@ -23,23 +23,23 @@ pub(crate) fn with_podman(sandbox: &Sandbox, script: &str) -> String {
 }
 
 /// A store: the sandbox's own, or another one below its directory.
-struct Store<'s> {
+pub(crate) struct Store<'s> {
     sandbox: &'s Sandbox,
-    root: PathBuf,
+    pub(crate) root: PathBuf,
     state: PathBuf,
 }
 
 impl<'s> Store<'s> {
-    fn own(sandbox: &'s Sandbox) -> Self {
+    pub(crate) fn own(sandbox: &'s Sandbox) -> Self {
         Self { sandbox, root: sandbox.root(), state: sandbox.state() }
     }
 
-    fn other(sandbox: &'s Sandbox, name: &str) -> Self {
+    pub(crate) fn other(sandbox: &'s Sandbox, name: &str) -> Self {
         let directory = sandbox.work().join(name);
         Self { sandbox, root: directory.join("root"), state: directory.join("state") }
     }
 
-    fn conductor(&self, words: &[&str]) -> Conductor {
+    pub(crate) fn conductor(&self, words: &[&str]) -> Conductor {
         self.sandbox.bare().arg("--root").arg(&self.root).arg("--state").arg(&self.state).args(words)
     }
 
@@ -48,11 +48,11 @@ impl<'s> Store<'s> {
         format!("{} --root {:?} --state {:?}", env!("CARGO_BIN_EXE_conductor"), self.root, self.state)
     }
 
-    fn ids(&self) -> Vec<String> {
+    pub(crate) fn ids(&self) -> Vec<String> {
         self.conductor(&["images", "-q", "--no-trunc"]).ok().lines().map(str::to_owned).collect()
     }
 
-    fn inspect(&self, image: &str) -> Value {
+    pub(crate) fn inspect(&self, image: &str) -> Value {
         let document: Value = serde_json::from_str(&self.conductor(&["image", "inspect", image]).ok()).unwrap();
         document[0].clone()
     }
@@ -61,8 +61,16 @@ impl<'s> Store<'s> {
         self.conductor(&["load", "-i"]).arg(archive).ok()
     }
 
-    fn runs(&self, image: &str) {
+    pub(crate) fn runs(&self, image: &str) {
         assert_eq!(self.conductor(&["run", "--rm", "--network", "none", image, "echo", "hi"]).ok(), "hi");
+    }
+
+    /// What is in the directories that hold images, their parts, and what is under way.
+    pub(crate) fn left(&self) -> String {
+        shell(&format!(
+            "cd {:?}; find blobs/sha256 layers/sha256 indexes images names tmp compressed -mindepth 1 | sort",
+            self.root
+        ))
     }
 
     /// Everything below it that is no directory, but for its locks and marks.

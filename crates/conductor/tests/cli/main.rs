@@ -26,6 +26,7 @@ mod oci_runtime;
 mod pipes;
 mod policies;
 mod ps;
+mod registries;
 mod run;
 mod scale;
 mod stop;

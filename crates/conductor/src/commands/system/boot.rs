@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use engine::{BootOutcome, Booted};
 
-use super::{Group, Reach, Verb, report_each};
+use super::super::{Group, Reach, Verb, report_each};
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
 use crate::ui;
