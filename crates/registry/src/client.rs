@@ -120,3 +120,27 @@ impl<'r> Client<'r> {
         self.hosts.plan(host, path).map_err(|rule| blocked(&rule.prefix))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::BlobReader;
+
+    #[test]
+    fn a_client_may_be_shared_and_a_blob_handed_to_another_thread() {
+        fn shared<T: Sync + Send>() {}
+        fn sent<T: Send>() {}
+        shared::<Client<'_>>();
+        shared::<Repository<'_>>();
+        sent::<BlobReader<'_>>();
+    }
+
+    #[test]
+    fn an_image_of_docker_hub_has_its_server_and_its_path() {
+        let recorder = Recorder::silent();
+        let client = Client::new(Settings::default(), &recorder);
+        let repository = client.repository(&"docker.io/debian:12".parse().unwrap()).unwrap();
+        assert_eq!(repository.registry.site.authority(), "registry-1.docker.io");
+        assert_eq!(repository.registry.site.path, "library/debian");
+    }
+}
