@@ -73,5 +73,5 @@ pub use resources::{
 };
 pub use restart::{RestartPolicy, RestartPolicyError};
 pub use settings::{SETTINGS, Settings};
-pub use usage::{ContainerUsage, DiskUsage, VolumeUsage};
 pub use signal::{Signal, SignalError};
+pub use usage::{ContainerUsage, DiskUsage, VolumeUsage};

@@ -1,7 +1,7 @@
 //! Layers as registries have them: compressed, under the digest of that.
 //!
-//! The compressed bytes are not kept, but what is known of them is: a layer that is here is not downloaded again, and a push
-//! knows where the same bytes lie already. A layer that has come whole is kept for a day even if the image it came for never
+//! The compressed bytes are not kept, but what is known of them is, so that a push knows where the same bytes lie already. It is a
+//! hint from whoever the layer's name came from, and whoever follows it checks what comes. A layer that has come whole is kept for a day even if the image it came for never
 //! was complete, so that the next attempt begins where the last one ended.
 
 use std::fs::{self, File, OpenOptions};
@@ -175,6 +175,9 @@ fn note(layout: &Layout, compressed: &Compressed, beside: &Path) -> Result<(), S
     let doing = || format!("note the compressed form of layer {}", compressed.layer);
     let mut form = compressed.form.clone();
     if let Some(known) = read(layout, compressed.layer, compressed.digest)? {
+        if known.form == form {
+            return Ok(());
+        }
         let more = known.form.repositories.into_iter().filter(|known| !compressed.form.repositories.contains(known));
         form.repositories.extend(more);
         form.made_here |= known.form.made_here;

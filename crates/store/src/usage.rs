@@ -140,7 +140,8 @@ mod tests {
     #[test]
     fn layers_count_once_and_those_of_images_in_use_do_not_come_back() {
         let entry = |text: &str, layers: &[(&str, u64)]| {
-            let layer = |(name, size): &(&str, u64)| RecordedLayer { diff_id: Digest::of(name.as_bytes()), size: *size };
+            let layer =
+                |(name, size): &(&str, u64)| RecordedLayer { diff_id: Digest::of(name.as_bytes()), size: *size };
             let record = Record {
                 id: Digest::of(text.as_bytes()),
                 manifest: Digest::of(b""),
@@ -154,11 +155,13 @@ mod tests {
         let entries = vec![entry("one", &[("base", 100), ("top", 10)]), entry("two", &[("base", 100), ("other", 1)])];
         let compressed = vec![(Digest::of(b"base"), Digest::of(b"b.gz")), (Digest::of(b"late"), Digest::of(b"l.gz"))];
         let catalogue = Catalogue { entries, compressed };
-        let running = |id: &Digest| {
-            (*id == Digest::of(b"one")).then(|| Usage { container: "web".into(), running: true })
-        };
+        let running =
+            |id: &Digest| (*id == Digest::of(b"one")).then(|| Usage { container: "web".into(), running: true });
         let found = usage(catalogue, &running, |_| 1000);
         assert_eq!((found.size, found.reclaimable), (1111, 1001));
-        assert_eq!(found.images.iter().map(|image| (image.size, image.shared)).collect::<Vec<_>>(), [(110, 100), (101, 100)]);
+        assert_eq!(
+            found.images.iter().map(|image| (image.size, image.shared)).collect::<Vec<_>>(),
+            [(110, 100), (101, 100)]
+        );
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -73,24 +74,19 @@ fn round_trips_with_skopeo_and_podman_keep_every_digest() {
     let (one, two, here) = (Real::start(), Real::start(), Store::own(&sandbox));
     let plain = format!("{}/box:oci-gzip", one.host());
     pushed(&here, &plain);
-    let forms = [
-        ("oci-zstd", "--format oci --dest-compress-format zstd --dest-force-compress-format"),
-        ("docker-gzip", "--format v2s2"),
-    ];
-    for (tag, options) in forms {
-        let options = options.replace(" --dest-force-compress-format", "");
-        // Skopeo reuses what the registry has, so the form is made from one that has no compression.
-        let directory = sandbox.work().join(tag);
+    for (tag, options) in [("oci-zstd", "--format oci --dest-compress-format zstd"), ("docker-gzip", "--format v2s2")] {
+        // Skopeo reuses what a registry has, so the form is made on one that has nothing, of layers without compression.
+        let (fresh, directory) = (Real::start(), sandbox.work().join(tag));
         shell(&format!("skopeo copy -q --src-tls-verify=false --dest-decompress docker://{plain} dir:{directory:?}"));
-        shell(&format!(
-            "skopeo copy -q --dest-tls-verify=false {options} dir:{directory:?} docker://{}/fresh-{tag}:1",
-            one.host()
-        ));
-        copy("--preserve-digests", &format!("{}/fresh-{tag}:1", one.host()), &format!("{}/box:{tag}", one.host()));
+        let made = format!("{}/box:1", fresh.host());
+        shell(&format!("skopeo copy -q --dest-tls-verify=false {options} dir:{directory:?} docker://{made}"));
+        copy("--preserve-digests", &made, &format!("{}/box:{tag}", one.host()));
     }
+    let said = |tag: &str| shell(&format!("skopeo inspect --raw --tls-verify=false docker://{}/box:{tag}", one.host()));
     assert!(
-        shell(&format!("skopeo inspect --raw --tls-verify=false docker://{}/box:oci-zstd", one.host()))
-            .contains("tar+zstd")
+        said("oci-zstd").contains("tar+zstd") && said("docker-gzip").contains("vnd.docker"),
+        "{}",
+        said("oci-zstd")
     );
     let there = Store::other(&sandbox, "there");
     for tag in ["oci-gzip", "oci-zstd", "docker-gzip"] {
@@ -131,6 +127,7 @@ fn round_trips_with_skopeo_and_podman_keep_every_digest() {
     assert!(back.conductor(&["pull", &name]).ok().contains(&digest(&name)));
     assert_eq!(back.ids(), here.ids());
     back.runs(&name);
+    drop((one, two));
     sandbox.assert_clean();
 }
 
@@ -179,6 +176,7 @@ fn credentials_are_tried_kept_used_and_forgotten() {
     assert!(with(&["push", "-q", &name]).fails(1).contains("hint: conductor login"));
     let untrusted = Store::own(&sandbox).conductor(&["pull", &name]).env("SSL_CERT_FILE", "/dev/null").fails(1);
     assert!(untrusted.contains("certificate") || untrusted.contains("/dev/null"), "{untrusted}");
+    drop(registry);
     sandbox.assert_clean();
 }
 
@@ -187,13 +185,21 @@ struct Made {
     memory: Arc<Memory>,
     server: Server,
     layers: [(oci::Digest, usize); 2],
+    /// How many milliseconds it takes its time before it gives a blob.
+    wait: Arc<AtomicU64>,
 }
 
 impl Made {
     fn new() -> Self {
         let memory = Arc::new(Memory::default());
-        let answering = Arc::clone(&memory);
-        let server = Server::start(move |request| answering.answer(request));
+        let wait = Arc::new(AtomicU64::new(0));
+        let (answering, waiting) = (Arc::clone(&memory), Arc::clone(&wait));
+        let server = Server::start(move |request| {
+            if request.path.contains("/blobs/") {
+                std::thread::sleep(Duration::from_millis(waiting.load(Ordering::Relaxed)));
+            }
+            answering.answer(request)
+        });
         let (mut diff_ids, mut layers) = (Vec::new(), Vec::new());
         let busybox = std::fs::read(testkit::fixture::busybox_tar_file(tempfile::tempdir().unwrap().path())).unwrap();
         for tar in [busybox, filler()] {
@@ -201,7 +207,7 @@ impl Made {
             let packed = packed(&tar);
             layers.push((memory.add_blob(packed.clone()), packed.len()));
         }
-        let made = Self { memory, server, layers: [layers[0], layers[1]] };
+        let made = Self { memory, server, layers: [layers[0], layers[1]], wait };
         let config = json!({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": diff_ids}});
         made.publish("1", &config, &json!({}));
         made
@@ -282,7 +288,7 @@ fn what_a_registry_sends_wrong_is_named_and_changes_nothing() {
 
     let config = json!({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": [oci::Digest::of(b"x"), oci::Digest::of(b"y")]}});
     made.publish("other-layers", &config, &json!({}));
-    fails("other-layers", &["its configuration says", &oci::Digest::of(b"x").to_string()]);
+    fails("other-layers", &["its configuration says"]);
     made.publish(
         "one-layer",
         &json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}),
@@ -349,8 +355,7 @@ fn a_connection_that_breaks_is_gone_on_with() {
 fn two_that_pull_the_same_download_it_once() {
     let (sandbox, made) = (sandbox(), Made::new());
     let store = Store::own(&sandbox);
-    let second = made.layers[1].0.to_string();
-    made.server.fail("GET", &second, Fault::Slow(Duration::from_nanos(500)));
+    made.wait.store(300, Ordering::Relaxed);
     let name = made.name("1");
     let pulls: Vec<_> = (0..4)
         .map(|_| {

@@ -44,15 +44,11 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    /// Takes a layer that is in the store.
+    /// Takes a layer that is in the store, however it came there: the configuration says what is to be in it. Where its compressed
+    /// bytes are is worth knowing for a push.
     fn keep(&self, wanted: &Layer, work: &Mutex<Work>) -> Result<bool, PullError> {
-        let known = self.store.compressed(&wanted.blob.digest).map_err(self.refused())?;
-        if let Some(known) = known.as_ref().filter(|known| known.layer != wanted.diff_id) {
-            let (name, actual, expected) = (self.name.familiar(), known.layer, wanted.diff_id);
-            return Err(PullError::WrongLayer { digest: wanted.blob.digest, name, actual, expected });
-        }
         let kept = lock(work).keep_layer(&wanted.diff_id).map_err(self.refused())?;
-        if kept.is_some() && known.is_some() {
+        if kept.is_some() {
             self.store.note_compressed(&self.compressed(wanted)).map_err(self.refused())?;
         }
         Ok(kept.is_some())

@@ -200,7 +200,12 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn image(&mut self, record: &Record, names: Vec<Reference>, progress: &mut dyn FnMut(&str)) -> Result<(), StoreError> {
+    fn image(
+        &mut self,
+        record: &Record,
+        names: Vec<Reference>,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<(), StoreError> {
         progress(&format!("image {}", record.id.short()));
         if let Some(lacks) = self.lack(record) {
             self.found(Finding::Image { id: record.id, names, lacks });
@@ -222,7 +227,6 @@ impl Check<'_> {
 
     /// Returns what of an image is gone for good.
     fn lack(&self, record: &Record) -> Option<String> {
-        let whole = |states: &BTreeMap<Digest, State>, digest| matches!(states.get(digest), Some(State::Whole));
         if let Some(layer) = record.layers.iter().find(|layer| !whole(&self.layers, &layer.diff_id)) {
             return Some(format!("layer {}", layer.diff_id));
         }
@@ -267,6 +271,10 @@ impl Check<'_> {
         self.checked.findings.extend(strays.into_iter().map(|path| Finding::Stray { path }));
         Ok(())
     }
+}
+
+fn whole(states: &BTreeMap<Digest, State>, digest: &Digest) -> bool {
+    matches!(states.get(digest), Some(State::Whole))
 }
 
 /// Tells whether what a finding is about is still there to be wrong.

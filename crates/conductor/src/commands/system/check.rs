@@ -46,7 +46,9 @@ impl Verb for CheckArgs {
         }
         if !self.repair {
             ui::print_line(&format!("{}: {} findings", summary(&checked), checked.findings.len()))?;
-            return Err(Failure::message("the store is damaged").hint("conductor system check --repair does what it says"));
+            return Err(
+                Failure::message("the store is damaged").hint("conductor system check --repair does what it says")
+            );
         }
         let removed = repair(&store, &checked.findings, &|id| usage(&engine, id), engine.recorder())?;
         report(&removed)?;
