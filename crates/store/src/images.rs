@@ -14,7 +14,8 @@ use crate::error::Doing;
 use crate::layout::parse_name;
 use crate::record::Record;
 use crate::step::apply;
-use crate::{Image, Layer, Layout, Listed, Removed, Store, StoreError, StoreStep, Usage, file, release};
+use crate::work::unique_name;
+use crate::{Image, Layer, Layout, Listed, Removed, Store, StoreError, StoreStep, Usage, file, release, sweep};
 
 /// The images of a store. Finding and listing take no lock.
 #[derive(Debug, Clone, Copy)]
@@ -102,6 +103,7 @@ impl<'a> Images<'a> {
         apply(&steps, recorder)?;
         drop(locked);
         release::release(held);
+        sweep::remove_retired(&steps)?;
         Ok(removed)
     }
 
@@ -119,6 +121,7 @@ impl<'a> Images<'a> {
         apply(&steps, recorder)?;
         drop(locked);
         release::release(held);
+        sweep::remove_retired(&steps)?;
         Ok(removed)
     }
 
@@ -195,7 +198,7 @@ impl<'a> Images<'a> {
     pub(crate) fn catalogue(&self) -> Result<Catalogue, StoreError> {
         let mut names = self.names()?;
         let images = self.layout().images();
-        let mut catalogue = Catalogue::default();
+        let mut catalogue = Catalogue { word: unique_name(), ..Catalogue::default() };
         for file in file::names(&images).doing(|| "list the images")? {
             // A reader without the lock may meet an image that is just being removed.
             if let Some(record) = Record::read(&images.join(file))? {
@@ -203,6 +206,7 @@ impl<'a> Images<'a> {
                 catalogue.entries.push(Entry { record, names });
             }
         }
+        catalogue.trees = file::names(&self.layout().trees()).doing(|| "list the unpacked images")?;
         Ok(catalogue)
     }
 

@@ -21,8 +21,9 @@ pub(crate) struct Stale {
 /// Removes the directories of dead work, and content that no record refers to.
 pub(crate) fn sweep(store: &Store, recorder: &Recorder) -> Result<(), StoreError> {
     let locked = store.lock()?;
-    let stale = find_stale(store)?;
+    // Trees that belong to no image become stale first.
     remove_orphans(store, recorder)?;
+    let stale = find_stale(store)?;
     drop(locked);
     remove_stale(stale)
 }
@@ -53,6 +54,15 @@ pub(crate) fn remove_stale(stale: Vec<Stale>) -> Result<(), StoreError> {
     })
 }
 
+/// Removes the trees that have just lost their names; one that is held goes with a later sweep.
+pub(crate) fn remove_retired(steps: &[StoreStep]) -> Result<(), StoreError> {
+    let retired = steps.iter().filter_map(|step| match step {
+        StoreStep::Retire { to, .. } => take_over(to),
+        _ => None,
+    });
+    remove_stale(retired.collect())
+}
+
 /// Removes content that no record refers to, as a writer killed between the two leaves it. The caller holds the lock.
 pub(crate) fn remove_orphans(store: &Store, recorder: &Recorder) -> Result<(), StoreError> {
     apply(&plan_sweep(store)?, recorder)
@@ -63,7 +73,8 @@ fn plan_sweep(store: &Store) -> Result<Vec<StoreStep>, StoreError> {
     let present = content(layout)?;
     let catalogue = store.images().catalogue()?;
     let used: HashSet<PathBuf> = catalogue.entries.iter().flat_map(|entry| entry.record.content(layout)).collect();
-    Ok(present.into_iter().filter(|path| !used.contains(path)).map(|path| StoreStep::Unlink { path }).collect())
+    let unused = present.into_iter().filter(|path| !used.contains(path)).map(|path| StoreStep::Unlink { path });
+    Ok(unused.chain(catalogue.retired(&[], layout)).collect())
 }
 
 fn content(layout: &Layout) -> Result<Vec<PathBuf>, StoreError> {

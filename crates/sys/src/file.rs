@@ -84,6 +84,15 @@ pub fn try_lock(file: impl AsFd) -> Result<bool> {
     }
 }
 
+/// Takes a lock on an open file that any number may share, unless somebody has it alone; tells whether it did.
+pub fn try_share(file: impl AsFd) -> Result<bool> {
+    match rustix::fs::flock(file.as_fd(), FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(false),
+        Err(errno) => Err(Error::new(format!("flock({}, LOCK_SH|LOCK_NB)", file.as_fd().as_raw_fd()), errno)),
+    }
+}
+
 /// Marks an open file as held if nobody holds it; tells whether it did (fcntl(2), `F_OFD_SETLK`).
 ///
 /// The mark belongs to the open file, so children that inherit the descriptor hold it too, over an exec as well; it is

@@ -298,6 +298,28 @@ pub fn close_on_exec_from(first: RawFd) -> Result<()> {
     check(ret, || format!("close_range({first}, ~0, CLOSE_RANGE_CLOEXEC)")).map(drop)
 }
 
+/// Closes every descriptor that `kept` does not name; the numbers are in order.
+///
+/// For a child that was cloned to do one thing and then to [`exit`], so that nothing else of its parent is within its reach.
+/// Whatever owned the other descriptors there is never used or dropped again.
+pub fn close_all_but(kept: &[RawFd]) -> Result<()> {
+    let mut first: libc::c_uint = 0;
+    for number in kept.iter().map(|number| number.unsigned_abs()) {
+        if number > first {
+            close_range(first, number - 1)?;
+        }
+        first = number + 1;
+    }
+    close_range(first, u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> Result<()> {
+    // SAFETY: the call takes integers. By the contract of `close_all_but` no owner of a descriptor in the range is used
+    // again in this process, so none can come to mean another file.
+    let ret = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    check(ret, || format!("close_range({first}, {last}, 0)")).map(drop)
+}
+
 /// Puts a copy of `fd` at `target`, which an exec leaves open.
 pub fn duplicate_to(fd: impl AsFd, target: RawFd) -> Result<()> {
     let raw = fd.as_fd().as_raw_fd();

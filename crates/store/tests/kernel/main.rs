@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
-mod erofs;
 mod fixture;
 mod images;
 mod interruption;
+mod trees;
 mod views;
