@@ -66,8 +66,16 @@ pub(crate) fn documents(layers: &[Layer]) -> Documents {
 pub(crate) fn leftovers(store: &Store) -> Vec<String> {
     let layout = store.layout();
     let mut found = Vec::new();
-    for directory in [layout.blobs(), layout.layers(), layout.indexes(), layout.images(), layout.names(), layout.tmp()]
-    {
+    let places = [
+        layout.blobs(),
+        layout.layers(),
+        layout.indexes(),
+        layout.trees(),
+        layout.images(),
+        layout.names(),
+        layout.tmp(),
+    ];
+    for directory in places {
         for entry in std::fs::read_dir(directory).into_iter().flatten() {
             found.push(entry.unwrap().path().display().to_string());
         }

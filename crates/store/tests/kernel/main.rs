@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+#[macro_use]
+mod contract;
+mod directories;
 mod fixture;
 mod images;
 mod interruption;
