@@ -90,7 +90,10 @@ fn the_process_that_unpacks_can_reach_nothing_else() {
     assert_eq!(seen.status["Seccomp"], "2");
     assert_eq!(seen.status["NoNewPrivs"], "1");
     // CHOWN, DAC_OVERRIDE, FOWNER, FSETID.
-    assert_eq!((seen.status["CapEff"].as_str(), seen.status["CapPrm"].as_str()), ("000000000000001b", "000000000000001b"));
+    assert_eq!(
+        (seen.status["CapEff"].as_str(), seen.status["CapPrm"].as_str()),
+        ("000000000000001b", "000000000000001b")
+    );
     assert_eq!(seen.root, ["aside", "tree"]);
     assert_eq!(seen.mounts, 1, "its root is all that is mounted");
     // The tar, its root three times in place of the standard streams and once more, the pipe, and two or three directories.

@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use store::{Image, Store};
 use store::snapshot::{self, Holder, Origin, SnapshotterKind, View, ViewError};
+use store::{Image, Store};
 use sys::file::cached_pages;
 use sys::mount::{Filesystem, MountAttrFlags};
 use trace::Recorder;
