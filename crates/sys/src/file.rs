@@ -193,6 +193,19 @@ mod tests {
     }
 
     #[test]
+    fn a_shared_lock_keeps_those_away_who_want_it_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let (first, second) = (File::create(&path).unwrap(), File::open(&path).unwrap());
+        let third = File::open(&path).unwrap();
+        assert!(try_share(&first).unwrap() && try_share(&second).unwrap());
+        assert!(!try_lock(&third).unwrap());
+        drop((first, second));
+        assert!(try_lock(&third).unwrap());
+        assert!(!try_share(File::open(&path).unwrap()).unwrap());
+    }
+
+    #[test]
     fn a_held_file_is_known_without_taking_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");

@@ -522,6 +522,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_child_keeps_the_descriptors_that_are_named_and_no_other() {
+        let files: Vec<_> = (0..4).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+        let numbers: Vec<_> = files.iter().map(AsRawFd::as_raw_fd).collect();
+        let Fork::Parent(child) = clone_into(&[], None).unwrap() else {
+            let closed = close_all_but(&[numbers[1], numbers[2]]);
+            let is_open = [0, 1, 2, 3].map(|at: usize| rustix::io::fcntl_getfd(&files[at]).is_ok());
+            exit(i32::from(closed.is_err() || is_open != [false, true, true, false]))
+        };
+        assert_eq!(wait(&child.pidfd).unwrap(), ExitStatus::Exited(0));
+    }
+
+    #[test]
     fn signals_are_known_by_name_and_number() {
         assert_eq!(signal_by_name("SIGTERM"), Some(15));
         assert_eq!(signal_by_name("kill"), Some(9));

@@ -189,6 +189,29 @@ mod tests {
     }
 
     #[test]
+    fn under_the_filter_for_files_another_call_is_the_end() {
+        use crate::process::{ExitStatus, Fork, clone_into, exit, wait};
+        let Some(filter) = only_files() else { return };
+        let ends = |deed: fn()| match clone_into(&[], None).unwrap() {
+            Fork::Parent(child) => wait(&child.pidfd).unwrap(),
+            Fork::Child => {
+                let loaded = crate::credentials::set_no_new_privileges().and_then(|()| load(&filter, Flags::default()));
+                deed();
+                exit(i32::from(loaded.is_err()))
+            }
+        };
+        let make = || {
+            let _ = rustix::fs::mkdirat(rustix::fs::CWD, c"/proc/x", rustix::fs::Mode::empty());
+        };
+        let ask = || {
+            let _ = rustix::process::getppid();
+        };
+        assert_eq!(ends(make), ExitStatus::Exited(0));
+        assert_eq!(ends(ask), ExitStatus::Signaled(libc::SIGSYS));
+        assert_eq!(ends(|| drop(rustix::pipe::pipe())), ExitStatus::Signaled(libc::SIGSYS));
+    }
+
+    #[test]
     fn an_empty_program_is_refused_by_name() {
         let error = load(&[], Flags::LOG).unwrap_err();
         assert_eq!(

@@ -27,6 +27,7 @@ mod policies;
 mod ps;
 mod run;
 mod scale;
+mod snapshotter;
 mod stop;
 mod terminal;
 

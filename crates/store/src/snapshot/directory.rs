@@ -117,9 +117,8 @@ fn mount_tree(image: &Image, tree: &Path, directory: File, recorder: &Recorder) 
     recorder.record(&TreeStep::Mount { tree });
     let mounted = || {
         let mount = mount::clone_tree(&directory, false)?;
-        let set = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOATIME;
-        let clear = MountAttrFlags::MOUNT_ATTR__ATIME;
-        mount::set_attributes(&mount, &Attributes { set, clear, ..Attributes::default() }, false)?;
+        let set = MountAttrFlags::MOUNT_ATTR_RDONLY;
+        mount::set_attributes(&mount, &Attributes { set, ..Attributes::default() }, false)?;
         Ok(mount)
     };
     let mount = mounted().map_err(|source| ViewError::Mount { image: image.id.short(), source })?;
@@ -217,7 +216,7 @@ impl Explain for TreeStep<'_> {
             }
             Self::Mount { tree } => Step::host(
                 "mount the image's unpacked tree read-only, attached nowhere",
-                format!("mount -o bind,ro,noatime {} /mnt", path(tree)),
+                format!("mount -o bind,ro {} /mnt", path(tree)),
             ),
         }
     }

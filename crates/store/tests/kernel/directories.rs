@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Mode, OFlags};
 use store::snapshot::{self, Origin, SnapshotterKind, UnpackError, View, ViewError};
 use store::{Image, Store};
 use sys::mount::{Filesystem, MountAttrFlags};
@@ -22,9 +23,8 @@ fn unpacked(store: &Store, image: &Image) -> Result<View, ViewError> {
 }
 
 fn read(view: impl AsFd, path: &str) -> Vec<u8> {
-    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
     let mut content = Vec::new();
-    let file = rustix::fs::openat(view.as_fd(), path, flags, rustix::fs::Mode::empty()).unwrap();
+    let file = rustix::fs::openat(view.as_fd(), path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
     File::from(file).read_to_end(&mut content).unwrap();
     content
 }
@@ -104,6 +104,28 @@ fn the_process_that_unpacks_can_reach_nothing_else() {
     }
 }
 
+#[test]
+fn a_killed_worker_is_told_and_the_next_one_does_the_work() {
+    let sandbox = Sandbox::new();
+    let image = add(&sandbox.store, &[&many(30_000, 0)], &["eg"]).unwrap();
+    let before = leftovers(&sandbox.store);
+    let outcome = std::thread::scope(|scope| {
+        let unpacking = scope.spawn(|| unpacked(&sandbox.store, &image).map(drop));
+        while !unpacking.is_finished() {
+            let at_work = children().into_iter().find(|pid| look(*pid).is_some());
+            if let Some(worker) = at_work {
+                sys::process::pidfd_send_signal(sys::process::pidfd_open(worker).unwrap(), 9).unwrap();
+                break;
+            }
+        }
+        unpacking.join().unwrap()
+    });
+    assert!(matches!(outcome, Err(ViewError::Unpack { source: UnpackError::Killed(137), .. })), "{outcome:?}");
+    assert_eq!(leftovers(&sandbox.store), before);
+    unpacked(&sandbox.store, &image).unwrap();
+    assert_eq!(count(&sandbox.store.layout().tree(&image.chain)), 30_000);
+}
+
 /// A process at work, as its status and its root tell.
 struct Seen {
     status: std::collections::HashMap<String, String>,
@@ -143,6 +165,63 @@ fn children() -> Vec<u32> {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
     let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
     children.flat_map(|list| list.split_whitespace().flat_map(str::parse).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn root_of_a_user_namespace_is_given_what_it_may_have() {
+    let sandbox = Sandbox::new();
+    let mut builder = tar::Builder::new(Vec::new());
+    for (kind, path) in [(tar::EntryType::Char, "null"), (tar::EntryType::Regular, "file")] {
+        let words =
+            [("trusted.note", "host"), ("security.capability", "\u{1}\0\0\u{2}\0 \0\0\0\0\0\0\0\0\0\0\0\0\0\0")];
+        let records = words.map(|(name, value)| (format!("SCHILY.xattr.{name}"), value));
+        let records = records.iter().filter(|_| path == "file").map(|(name, value)| (name.as_str(), value.as_bytes()));
+        builder.append_pax_extensions(records).unwrap();
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_mode(0o4755);
+        header.set_uid(1000);
+        header.set_size(0);
+        builder.append_data(&mut header, path, &b""[..]).unwrap();
+    }
+    let image = add(&sandbox.store, &[&builder.into_inner().unwrap()], &["eg"]).unwrap();
+    in_user_namespace(|| {
+        let mounted = view(&sandbox.store, &image, SnapshotterKind::Auto).unwrap();
+        assert_eq!(mounted.origin(), Origin::Directory, "what it cannot mount is unpacked for it");
+        let entries =
+            rustix::fs::Dir::read_from(rustix::fs::openat(&mounted, ".", OFlags::RDONLY, Mode::empty()).unwrap());
+        assert_eq!(entries.unwrap().count(), 3, "no device");
+        let file = rustix::fs::openat(&mounted, "file", OFlags::RDONLY, Mode::empty()).unwrap();
+        let stat = rustix::fs::fstat(&file).unwrap();
+        assert_eq!((stat.st_uid, stat.st_mode & 0o7777), (1000, 0o4755));
+        let mut value = [0; 64];
+        assert_eq!(rustix::fs::fgetxattr(&file, "security.capability", &mut value), Ok(20));
+        assert_eq!(rustix::fs::fgetxattr(&file, "trusted.note", &mut value), Err(sys::Errno::NODATA));
+    });
+}
+
+/// Runs a closure in a process that is root of a user namespace with 65,536 IDs, which are the host's.
+fn in_user_namespace(closure: impl FnOnce()) {
+    use sys::namespace::NamespaceKind::{Mount, User};
+    use sys::process::{ExitStatus, Fork, clone_into, exit, wait};
+    let (gate, opener) = std::io::pipe().unwrap();
+    match clone_into(&[User, Mount], None).unwrap() {
+        Fork::Parent(child) => {
+            drop(gate);
+            for map in ["uid_map", "gid_map"] {
+                std::fs::write(format!("/proc/{}/{map}", child.pid), "0 0 65536").unwrap();
+            }
+            drop(opener);
+            assert_eq!(wait(&child.pidfd).unwrap(), ExitStatus::Exited(0));
+        }
+        Fork::Child => {
+            drop(opener);
+            let mut gate = gate;
+            let _ = gate.read(&mut [0]);
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(closure));
+            exit(i32::from(done.is_err()));
+        }
+    }
 }
 
 /// A store on a disk of its own, so many bytes large, that is mounted nowhere.
