@@ -69,30 +69,34 @@ impl Directories {
             return Ok(());
         }
         recorder.record(&TreeStep::Unpack { image, tree });
-        let failed = |source| ViewError::Unpack { image: image.id.short(), source };
         let tars = open_layers(image)?;
-        let merged = merge(&tars).map_err(|error| failed(error.into()))?;
-        let plan = unpack::plan(&merged, ability());
-        if plan.left_out > 0 {
-            tracing::warn!(
-                count = plan.left_out,
-                "devices and attributes of the image need the host's root, and are left out"
-            );
-        }
-        unpack::unpack(&plan, &tars, &workplace.directory).map_err(failed)?;
-        let around = |doing| move |source| failed(UnpackError::Around { doing, source });
-        rustix::fs::syncfs(&workplace.directory)
-            .call(|| "syncfs(store)")
-            .map_err(around("write the tree to the disk"))?;
-        self.put_in_place(&workplace, tree).map_err(around("put the tree into its place"))
+        let made = fill(&tars, &workplace.directory).and_then(|()| self.put_in_place(&workplace, tree));
+        made.map_err(|source| ViewError::Unpack { image: image.id.short(), source })
     }
 
-    fn put_in_place(&self, workplace: &Workplace, tree: &Path) -> sys::Result<()> {
+    /// Gives the tree its name, once it is on the disk.
+    fn put_in_place(&self, workplace: &Workplace, tree: &Path) -> Result<(), UnpackError> {
         let trees = self.store.layout().trees();
-        file::ensure_directory(&trees)?;
-        file::rename(&workplace.path.join(unpack::TREE), tree)?;
-        file::sync_directory(&trees)
+        let put = || {
+            rustix::fs::syncfs(&workplace.directory).call(|| "syncfs(store)")?;
+            file::ensure_directory(&trees)?;
+            file::rename(&workplace.path.join(unpack::TREE), tree)?;
+            file::sync_directory(&trees)
+        };
+        put().map_err(|source| UnpackError::Around { doing: "put the tree into its place", source })
     }
+}
+
+/// Unpacks the layers, merged, into a directory.
+fn fill(tars: &[File], directory: &File) -> Result<(), UnpackError> {
+    let mut tree = erofs::Tree::new();
+    tars.iter().try_for_each(|tar| tree.add_layer(tar).map(drop))?;
+    let plan = unpack::plan(&tree, ability());
+    if plan.left_out > 0 {
+        let count = plan.left_out;
+        tracing::warn!(count, "devices and attributes of the image need the host's root, and are left out");
+    }
+    unpack::unpack(&plan, tars, directory)
 }
 
 /// Opens a tree and keeps it from being removed; `None` when there is none, or it is just being removed.
@@ -134,12 +138,6 @@ fn open_layers(image: &Image) -> Result<Vec<File>, ViewError> {
         opened => Ok(opened.call(|| format!("open({})", path.display())).doing(|| "read a layer")?),
     };
     image.layers.iter().map(|layer| open(&layer.path)).collect()
-}
-
-fn merge(tars: &[File]) -> Result<erofs::Tree, erofs::LayerError> {
-    let mut tree = erofs::Tree::new();
-    tars.iter().try_for_each(|tar| tree.add_layer(tar).map(drop))?;
-    Ok(tree)
 }
 
 /// Root of a user namespace has not the rights of the host's: there the kernel maps all IDs to themselves.
