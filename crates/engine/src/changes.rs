@@ -12,7 +12,7 @@ use std::rc::Rc;
 use cgroup::{Cgroup, CgroupPath, Hierarchies};
 use image::{Cleaning, CommitOptions, Difference};
 use runtime::plan::{Lower, Overlay};
-use store::{Durability, Image, snapshot};
+use store::{Durability, Image};
 use sys::Calling;
 use sys::namespace::NamespaceKind;
 use sys::process::{self, Child, Fork};
@@ -48,7 +48,7 @@ impl Engine {
     pub fn export(&self, container: &Container, out: &mut impl Write) -> Result<(), Error> {
         let doing = || format!("export container {}", container.name);
         let image = self.store().images().load(&container.image_id)?;
-        let view = snapshot::shared_view(&image, self.state_dir(), self.recorder()).doing(doing)?;
+        let view = self.snapshots().view(&image, self.recorder()).doing(doing)?;
         let upper = self.layout().upper(&container.id);
         if !upper.is_dir() {
             return image::write_tree(view.as_fd(), &Cleaning::none(), out).doing(doing);
@@ -61,7 +61,8 @@ impl Engine {
         }
         let [top, scratch] = directories;
         copy_attributes(&upper, &top).doing(doing)?;
-        let image = Lower::Mount { mount: Rc::new(view.into_fd()), shell: String::new() };
+        let (mount, _hold) = view.into_parts();
+        let image = Lower::Mount { mount: Rc::new(mount), shell: String::new() };
         let lowers = vec![Lower::Directory(upper), image];
         let root = mount_apart(&Overlay { lowers, upper: top, work: scratch, volatile: true }).doing(doing)?;
         image::write_tree(root.as_fd(), &Cleaning::none(), out).doing(doing)

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use store::Store;
+use store::snapshot::{self, Snapshotter, SnapshotterKind};
 use trace::Recorder;
 
 use crate::layout::Layout;
@@ -21,6 +22,7 @@ pub struct Engine {
     recorder: Recorder,
     /// Nothing in a monitor that starts its container again: what was chosen is on record.
     settings: Option<Settings>,
+    snapshotter: SnapshotterKind,
 }
 
 /// Whether the caller stays with a container that it starts.
@@ -114,13 +116,34 @@ impl Engine {
         // The kernel, monitors and links are told these paths, whatever the working directory is there.
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let layout = Layout::new(absolute(root), absolute(state));
-        Ok(Self { store: Store::open(layout.root()), layout, recorder, settings: None })
+        Ok(Self {
+            store: Store::open(layout.root()),
+            layout,
+            recorder,
+            settings: None,
+            snapshotter: SnapshotterKind::default(),
+        })
     }
 
     /// Returns the engine with what the host's administrator has chosen.
     #[must_use]
     pub fn with_settings(self, settings: Settings) -> Self {
-        Self { settings: Some(settings), ..self }
+        Self { snapshotter: settings.snapshotter, settings: Some(settings), ..self }
+    }
+
+    /// Returns the engine with a snapshotter of the caller's choice.
+    #[must_use]
+    pub(crate) fn with_snapshotter(self, snapshotter: SnapshotterKind) -> Self {
+        Self { snapshotter, ..self }
+    }
+
+    pub(crate) fn snapshotter(&self) -> SnapshotterKind {
+        self.snapshotter
+    }
+
+    /// Opens what makes views of images.
+    pub fn snapshots(&self) -> Box<dyn Snapshotter> {
+        snapshot::open(self.snapshotter, &self.store, self.layout.state())
     }
 
     pub(crate) fn settings(&self) -> Option<&Settings> {

@@ -1,8 +1,6 @@
 //! `explain`: the plan of a container, told and not carried out.
 
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::rc::Rc;
 
 use trace::{Explain, Recorder, Step};
 
@@ -37,7 +35,8 @@ const NAMESPACE: &str = "/proc/PID/ns/net";
 impl Engine {
     /// Tells the steps that `run` would apply, and applies none.
     ///
-    /// The image is mounted, attached nowhere, to look at its users: that leaves no trace.
+    /// The image is mounted, attached nowhere, to look at its users: that leaves no trace, but for a store that keeps images
+    /// unpacked, which then has this one.
     pub fn explain(&self, request: CreateRequest) -> Result<(), Error> {
         let imagined = self.imagine(request, Way::Run)?;
         create::explain_creation(self, &imagined.container);
@@ -62,8 +61,7 @@ impl Engine {
     fn imagine(&self, request: CreateRequest, way: Way) -> Result<Imagined, Error> {
         let image = self.image(&request.image)?;
         let container = create::imagine(request, &image)?;
-        let view = store::snapshot::shared_view(&image, self.state_dir(), &Recorder::silent());
-        let view: OwnedFd = view.doing(|| "mount the image")?.into();
+        let view = self.snapshots().view(&image, &Recorder::silent()).doing(|| "mount the image")?;
         let other = self.network_of(&container)?;
         let (sharer, joined) = other.map_or((None, None), |(other, pid)| (Some(other), Some(pid)));
         let joined = joined.map(|pid| PathBuf::from(format!("/proc/{pid}/ns/net")));
@@ -85,7 +83,7 @@ impl Engine {
         preparation.extend(self.volume_steps(&container));
         preparation.extend(seen.iter().filter_map(files::Planned::step));
         let seen: Vec<_> = seen.into_iter().map(|file| (file.target, file.source)).collect();
-        let prepared = self.plan(&container, &image, Rc::new(view), &name, &seen, joined.or(own))?;
+        let prepared = self.plan(&container, &image, view, &name, &seen, joined.or(own))?;
         Ok(Imagined { container, prepared, preparation, network })
     }
 

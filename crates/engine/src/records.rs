@@ -9,6 +9,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use store::snapshot::SnapshotterKind;
 use sys::Calling;
 use sys::file::{Durability, replace};
 
@@ -38,6 +39,9 @@ pub(crate) struct Run {
     /// The ports that it publishes, in the words of `ps`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) ports: Vec<String>,
+    /// The snapshotter that was chosen, for the runs that follow by the policy.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) snapshotter: SnapshotterKind,
     /// How its health was found; kept in a file of its own.
     #[serde(skip)]
     pub(crate) health: Option<Health>,
@@ -51,6 +55,10 @@ pub(crate) struct Run {
 pub(crate) struct Pause {
     pub(crate) exit_code: u8,
     pub(crate) finished_at: Timestamp,
+}
+
+fn is_default(kind: &SnapshotterKind) -> bool {
+    *kind == SnapshotterKind::default()
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -86,6 +94,7 @@ impl Run {
             ports: Vec::new(),
             health: None,
             pause: None,
+            snapshotter: SnapshotterKind::default(),
             started_at,
             name: container.name.clone(),
             image: container.request.image.clone(),

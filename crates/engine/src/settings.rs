@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use serde::Deserialize;
+use store::snapshot::SnapshotterKind;
 
 use crate::error::Doing;
 use crate::network::AddressPool;
@@ -22,6 +23,8 @@ pub struct Settings {
     pub publish_address: Option<IpAddr>,
     /// Where the subnets of networks are cut from.
     pub address_pools: Vec<AddressPool>,
+    /// How images become trees of files: `auto`, `erofs` or `directory`.
+    pub snapshotter: SnapshotterKind,
 }
 
 impl Settings {

@@ -5,7 +5,7 @@
 //! memory, and the container's first process never changes its parent. The command waits for one message, which says
 //! that the program runs or why it does not.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -15,6 +15,7 @@ use runtime::plan::{Lower, Overlay, RootSource};
 use runtime::{ContainerPlan, Inputs};
 use store::Image;
 use store::overlay::RootAttributes;
+use store::snapshot::{Hold, View};
 use sys::Calling;
 use sys::file::Durability;
 use sys::signal::SignalFd;
@@ -45,6 +46,8 @@ pub(crate) struct Prepared {
     pub(crate) hierarchies: Hierarchies,
     /// The image's mount, for the monitor to hold.
     pub(crate) view: Rc<OwnedFd>,
+    /// What keeps the directory behind it, where there is one, for the monitor to hold too.
+    pub(crate) hold: Option<Hold>,
     /// What it has of networks.
     pub(crate) network: Option<Acquired>,
 }
@@ -146,10 +149,10 @@ impl Engine {
     /// Decides and prepares everything that the first process will need.
     pub(crate) fn prepare(&self, container: &Container, image: &Image) -> Result<Prepared, Error> {
         let layout = self.layout();
-        let view = store::snapshot::shared_view(image, layout.state(), self.recorder());
-        let view = Rc::new(view.doing(|| format!("mount the image of container {}", container.name))?.into_fd());
-        self.make_scratch(container, &view)?;
-        volumes::ensure(layout, container, std::os::fd::AsFd::as_fd(&*view), self.recorder())?;
+        let view = self.snapshots().view(image, self.recorder());
+        let view = view.doing(|| format!("mount the image of container {}", container.name))?;
+        self.make_scratch(container, view.as_fd())?;
+        volumes::ensure(layout, container, view.as_fd(), self.recorder())?;
         let other = self.network_of(container)?;
         let hostname = hostname(container, other.as_ref().map(|(other, _)| other));
         let sharer = other.as_ref().map(|(other, _)| other);
@@ -176,14 +179,14 @@ impl Engine {
         &self,
         container: &Container,
         image: &Image,
-        view: Rc<OwnedFd>,
+        view: View,
         hostname: &str,
         files: &[files::SeenFile],
         network: Option<PathBuf>,
     ) -> Result<Prepared, Error> {
         let layout = self.layout();
         let doing = || format!("plan container {}", container.name);
-        let accounts = files::accounts(std::os::fd::AsFd::as_fd(&*view), &layout.upper(&container.id))?;
+        let accounts = files::accounts(view.as_fd(), &layout.upper(&container.id))?;
         let host = crate::create::look_at_host(&container.request)?;
         let profile = crate::create::read_profile(&container.request)?;
         let wanted = Wanted {
@@ -203,21 +206,26 @@ impl Engine {
         };
         let spec = spec::generate(&wanted, &host).map_err(Error::Spec)?;
         let hierarchies = Hierarchies::detect().doing(doing)?;
+        let (view, hold) = view.into_parts();
+        let view = Rc::new(view);
         let cgroup: CgroupPath = Layout::cgroup(&container.id).parse().doing(doing)?;
         let inputs = Inputs {
             id: container.id.as_str(),
             bundle: &layout.run(&container.id),
-            root: Some(self.root_source(container, image, &view)),
+            root: Some(self.root_source(container, image, &view, hold.as_ref())),
             cgroup: &cgroup,
             hierarchies: &hierarchies,
             init: container.request.init,
         };
         let plan = runtime::plan::container(&spec, &inputs).doing(doing)?;
-        Ok(Prepared { spec, plan, hierarchies, view, network: None })
+        Ok(Prepared { spec, plan, hierarchies, view, hold, network: None })
     }
 
-    fn root_source(&self, container: &Container, image: &Image, view: &Rc<OwnedFd>) -> RootSource {
-        let shell = mount_command(image);
+    fn root_source(&self, container: &Container, image: &Image, view: &Rc<OwnedFd>, hold: Option<&Hold>) -> RootSource {
+        let shell = match hold {
+            Some(hold) => format!("mount -o bind,ro {} \"$lower\"", quote(&hold.directory().to_string_lossy())),
+            None => mount_command(image),
+        };
         RootSource::Overlay(Overlay {
             lowers: vec![Lower::Mount { mount: Rc::clone(view), shell }],
             upper: self.layout().upper(&container.id),
@@ -227,7 +235,7 @@ impl Engine {
     }
 
     /// Makes the directories that take the container's changes; the root directory gets the image's owner and mode.
-    fn make_scratch(&self, container: &Container, view: &OwnedFd) -> Result<(), Error> {
+    fn make_scratch(&self, container: &Container, view: BorrowedFd<'_>) -> Result<(), Error> {
         let (upper, work) = (self.layout().upper(&container.id), self.layout().work(&container.id));
         let step = ScratchStep { upper: &upper.to_string_lossy(), work: &work.to_string_lossy() };
         match ledger::create_directory(&upper) {

@@ -52,6 +52,10 @@ pub(crate) struct Catalogue {
     pub(crate) entries: Vec<Entry>,
     /// The layers of which a compressed form is known, and the digests of those.
     pub(crate) compressed: Vec<(Digest, Digest)>,
+    /// The file names of the trees that images were unpacked into.
+    pub(crate) trees: Vec<String>,
+    /// A word that no other catalogue has: it makes names for what is on its way out.
+    pub(crate) word: String,
 }
 
 /// An image with its names.
@@ -115,6 +119,14 @@ impl Catalogue {
         orphans
     }
 
+    /// Plans to remove the trees that belong to none of the images but those `gone`.
+    pub(crate) fn retired(&self, gone: &[Digest], layout: &Layout) -> impl Iterator<Item = StoreStep> {
+        let kept = self.entries.iter().filter(|entry| !gone.contains(&entry.record.id));
+        let kept: HashSet<String> = kept.map(|entry| entry.record.chain().digest().hex()).collect();
+        let retired = self.trees.iter().filter(move |tree| !kept.contains(*tree));
+        retired.map(|name| StoreStep::Retire { tree: layout.trees().join(name), to: layout.retired(name, &self.word) })
+    }
+
     /// Returns the length of the layers that belong to the images `gone` and to no other.
     fn freed(&self, gone: &[Digest]) -> u64 {
         let (gone, kept): (Vec<_>, Vec<_>) = self.entries.iter().partition(|entry| gone.contains(&entry.record.id));
@@ -176,7 +188,8 @@ fn plan(
     let names = untagged.iter().map(|name| StoreStep::Untag { name: name.clone(), link: layout.name(name) });
     let records = deleted.iter().map(|id| StoreStep::Forget { id: *id, record: layout.record(id) });
     let content = catalogue.orphaned(&deleted, layout).into_iter().map(|path| StoreStep::Unlink { path });
-    let steps = names.chain(records).chain(content).collect();
+    let trees = catalogue.retired(&deleted, layout);
+    let steps = names.chain(records).chain(content).chain(trees).collect();
     let freed = catalogue.freed(&deleted);
     (Removed { untagged, deleted, freed }, steps)
 }
@@ -228,6 +241,8 @@ mod tests {
                 entry("dangling", &["lone"], &[]),
             ],
             compressed: vec![(Digest::of(b"lone"), Digest::of(b"lone.gz"))],
+            trees: Vec::new(),
+            word: "1-a".into(),
         }
     }
 
@@ -281,6 +296,25 @@ mod tests {
             _ => 2,
         };
         assert!(steps.is_sorted_by_key(rank), "{steps:?}");
+    }
+
+    #[test]
+    fn a_tree_goes_with_the_last_image_of_its_layers() {
+        let mut catalogue = catalogue();
+        catalogue.entries.push(entry("twin", &["lone"], &["twin"]));
+        let lone = catalogue.entries[2].record.chain().digest().hex();
+        catalogue.trees = vec![lone.clone()];
+        let layout = Layout::new("/s");
+        let retired = |gone: &[&str]| {
+            let gone: Vec<_> = gone.iter().map(|text| Digest::of(text.as_bytes())).collect();
+            catalogue.retired(&gone, &layout).collect::<Vec<_>>()
+        };
+        assert!(retired(&["dangling"]).is_empty());
+        let steps = retired(&["dangling", "twin"]);
+        assert!(
+            matches!(&steps[..], [StoreStep::Retire { tree, .. }] if *tree == layout.trees().join(&lone)),
+            "{steps:?}"
+        );
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::layout::parse_name;
 use crate::record::Record;
 use crate::step::apply;
 use crate::sweep::{self, Lately};
+use crate::work::unique_name;
 use crate::{Image, Layer, Layout, Listed, Removed, Store, StoreError, StoreStep, Usage, file, release};
 
 /// The images of a store. Finding and listing take no lock.
@@ -134,6 +135,7 @@ impl<'a> Images<'a> {
         apply(&steps, recorder)?;
         drop(locked);
         release::release(held);
+        sweep::remove_retired(&steps)?;
         Ok(removed)
     }
 
@@ -152,6 +154,7 @@ impl<'a> Images<'a> {
         apply(&steps, recorder)?;
         drop(locked);
         release::release(held);
+        sweep::remove_retired(&steps)?;
         Ok(removed)
     }
 
@@ -241,7 +244,8 @@ impl<'a> Images<'a> {
     pub(crate) fn catalogue(&self) -> Result<Catalogue, StoreError> {
         let mut names = self.names()?;
         let images = self.layout().images();
-        let mut catalogue = Catalogue { compressed: compressed::pairs(self.layout())?, ..Catalogue::default() };
+        let compressed = compressed::pairs(self.layout())?;
+        let mut catalogue = Catalogue { compressed, word: unique_name(), ..Catalogue::default() };
         for file in file::names(&images).doing(|| "list the images")? {
             // A reader without the lock may meet an image that is just being removed.
             if let Some(record) = Record::read(&images.join(file))? {
@@ -249,6 +253,7 @@ impl<'a> Images<'a> {
                 catalogue.entries.push(Entry { record, names });
             }
         }
+        catalogue.trees = file::names(&self.layout().trees()).doing(|| "list the unpacked images")?;
         Ok(catalogue)
     }
 

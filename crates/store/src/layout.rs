@@ -79,6 +79,26 @@ impl Layout {
         self.indexes().join(index_file(chain))
     }
 
+    /// Returns the directory of unpacked images; it is there once an image was unpacked.
+    pub fn trees(&self) -> PathBuf {
+        self.root.join("trees")
+    }
+
+    /// Returns the place of the tree unpacked from a chain of layers.
+    pub fn tree(&self, chain: &ChainId) -> PathBuf {
+        self.trees().join(chain.digest().hex())
+    }
+
+    /// Returns a place for a tree on its way out; one of the same chain may be there still, so `word` is to be a new one.
+    pub(crate) fn retired(&self, tree: &str, word: &str) -> PathBuf {
+        self.tmp().join(format!("retired-{tree}-{word}"))
+    }
+
+    /// Returns the directory in which a chain of layers is being unpacked.
+    pub(crate) fn unpacking(&self, chain: &ChainId) -> PathBuf {
+        self.tmp().join(format!("unpack-{}", chain.digest().hex()))
+    }
+
     /// Returns the directory of image records.
     pub fn images(&self) -> PathBuf {
         self.root.join("images")

@@ -1,7 +1,8 @@
 //! What lies on disk: layers, EROFS indexes, image documents and names, and the scratch directories of containers.
 //!
-//! An image is data. A layer is an uncompressed tar under its diff-id and is never unpacked; beside it stands an EROFS
-//! index, merged over all layers of the image, which the kernel mounts straight from the file.
+//! An image is data. A layer is an uncompressed tar under its diff-id and is kept as it is; beside it stands an EROFS
+//! index, merged over all layers of the image, which the kernel mounts straight from the file. Where it cannot, the layers are
+//! unpacked beside, when an image is first used.
 //!
 //! ```text
 //! <root>/                        0700, as every directory below it
@@ -9,6 +10,7 @@
 //! ├── layers/sha256/<hex>        layers: uncompressed tars, under their diff-id
 //! ├── compressed/<hex>+<hex>     one small JSON for each compressed form of a layer, under both digests
 //! ├── indexes/<hex>.erofs        one index an image, under the chain ID of its layers
+//! ├── trees/<hex>/               one unpacked image, under the same chain ID, where an index cannot be mounted
 //! ├── images/<hex>               one small JSON an image, under its ID: what is needed before its configuration is read
 //! ├── names/<repository>/<tag>   a symbolic link to ../../images/<hex>; '/' in the repository is written '+'
 //! ├── containers/<id>/{upper,work}    the writable layer of a container
@@ -42,6 +44,7 @@ pub mod snapshot;
 mod step;
 mod store;
 mod sweep;
+mod unpack;
 mod usage;
 mod work;
 

@@ -62,6 +62,13 @@ pub enum StoreStep {
         /// The file.
         path: PathBuf,
     },
+    /// Takes its name from an unpacked tree that belongs to no image any more; it is removed when nobody holds it.
+    Retire {
+        /// The tree.
+        tree: PathBuf,
+        /// Its place among dead work.
+        to: PathBuf,
+    },
 }
 
 impl Explain for StoreStep {
@@ -86,6 +93,10 @@ impl Explain for StoreStep {
             }
             Self::Unlink { path: content } => {
                 Step::host("remove content that no image needs any more", format!("rm {}", path(content)))
+            }
+            Self::Retire { tree, to } => {
+                let shell = format!("mv {} {to}\nflock -xn {to} rm -r {to}", path(tree), to = path(to));
+                Step::host("remove a tree that no image needs any more, once nobody holds it", shell)
             }
         }
     }
@@ -112,6 +123,7 @@ fn apply_one(step: &StoreStep) -> sys::Result<()> {
         StoreStep::Tag { id, link, beside, .. } => tag(id, link, beside),
         StoreStep::Untag { link, .. } => untag(link),
         StoreStep::Forget { record: path, .. } | StoreStep::Unlink { path } => file::unlink(path),
+        StoreStep::Retire { tree, to } => file::rename(tree, to),
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use trace::Recorder;
 
+use crate::catalogue::Catalogue;
 use crate::compressed::is_fresh;
 use crate::error::Doing;
 use crate::removal::remove_tree;
@@ -29,8 +30,9 @@ pub(crate) enum Lately {
 /// Removes the directories of dead work, and content that no record refers to.
 pub(crate) fn sweep(store: &Store, lately: Lately, recorder: &Recorder) -> Result<(), StoreError> {
     let locked = store.lock()?;
-    let stale = find_stale(store)?;
+    // Trees that belong to no image become stale first.
     remove_orphans(store, lately, recorder)?;
+    let stale = find_stale(store)?;
     drop(locked);
     remove_stale(stale)
 }
@@ -61,20 +63,35 @@ pub(crate) fn remove_stale(stale: Vec<Stale>) -> Result<(), StoreError> {
     })
 }
 
+/// Removes the trees that have just lost their names; one that is held goes with a later sweep.
+pub(crate) fn remove_retired(steps: &[StoreStep]) -> Result<(), StoreError> {
+    let retired = steps.iter().filter_map(|step| match step {
+        StoreStep::Retire { to, .. } => take_over(to),
+        _ => None,
+    });
+    remove_stale(retired.collect())
+}
+
 /// Removes content that no record refers to, as a writer killed between the two leaves it. The caller holds the lock.
 pub(crate) fn remove_orphans(store: &Store, lately: Lately, recorder: &Recorder) -> Result<(), StoreError> {
     apply(&plan_sweep(store, lately)?, recorder)
 }
 
 fn plan_sweep(store: &Store, lately: Lately) -> Result<Vec<StoreStep>, StoreError> {
-    Ok(find_orphans(store, lately)?.into_iter().map(|path| StoreStep::Unlink { path }).collect())
+    let catalogue = store.images().catalogue()?;
+    let orphans = find_orphans(store, &catalogue, lately)?;
+    let unused = orphans.into_iter().map(|path| StoreStep::Unlink { path });
+    Ok(unused.chain(catalogue.retired(&[], store.layout())).collect())
 }
 
 /// Finds content that no record refers to.
-pub(crate) fn find_orphans(store: &Store, lately: Lately) -> Result<Vec<PathBuf>, StoreError> {
+pub(crate) fn find_orphans(
+    store: &Store,
+    catalogue: &Catalogue,
+    lately: Lately,
+) -> Result<Vec<PathBuf>, StoreError> {
     let layout = store.layout();
     let present = content(layout)?;
-    let catalogue = store.images().catalogue()?;
     let mut used: HashSet<PathBuf> = catalogue.entries.iter().flat_map(|entry| entry.record.content(layout)).collect();
     if lately == Lately::Keep {
         let fresh = catalogue.compressed.iter().filter(|(layer, digest)| is_fresh(layout, layer, digest));

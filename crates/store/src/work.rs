@@ -74,8 +74,8 @@ impl Work {
         store.ensure()?;
         // A directory is owned once it is locked; between the two steps a sweeper would take it for abandoned.
         let locked = store.lock()?;
-        let stale = sweep::find_stale(store)?;
         sweep::remove_orphans(store, sweep::Lately::Keep, &Recorder::silent())?;
+        let stale = sweep::find_stale(store)?;
         let path = store.layout().tmp().join(unique_name());
         let doing = || format!("make a directory for work in {}", store.layout().tmp().display());
         fs::create_dir(&path).call(|| format!("mkdir({})", path.display())).doing(doing)?;
@@ -332,7 +332,7 @@ impl Write for LayerWriter {
 }
 
 /// Returns a name that nobody else uses: who works here, and 64 random bits.
-fn unique_name() -> String {
+pub(crate) fn unique_name() -> String {
     use std::hash::{BuildHasher, Hasher as _};
     // The standard library seeds this from the kernel's random bytes, and counts on for each further one.
     let random = std::collections::hash_map::RandomState::new().build_hasher().finish();

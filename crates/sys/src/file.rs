@@ -84,6 +84,15 @@ pub fn try_lock(file: impl AsFd) -> Result<bool> {
     }
 }
 
+/// Takes a lock on an open file that any number may share, unless somebody has it alone; tells whether it did.
+pub fn try_share(file: impl AsFd) -> Result<bool> {
+    match rustix::fs::flock(file.as_fd(), FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(false),
+        Err(errno) => Err(Error::new(format!("flock({}, LOCK_SH|LOCK_NB)", file.as_fd().as_raw_fd()), errno)),
+    }
+}
+
 /// Marks an open file as held if nobody holds it; tells whether it did (fcntl(2), `F_OFD_SETLK`).
 ///
 /// The mark belongs to the open file, so children that inherit the descriptor hold it too, over an exec as well; it is
@@ -181,6 +190,19 @@ mod tests {
         assert!(!try_lock(&second).unwrap());
         drop(first);
         assert!(try_lock(&second).unwrap());
+    }
+
+    #[test]
+    fn a_shared_lock_keeps_those_away_who_want_it_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let (first, second) = (File::create(&path).unwrap(), File::open(&path).unwrap());
+        let third = File::open(&path).unwrap();
+        assert!(try_share(&first).unwrap() && try_share(&second).unwrap());
+        assert!(!try_lock(&third).unwrap());
+        drop((first, second));
+        assert!(try_lock(&third).unwrap());
+        assert!(!try_share(File::open(&path).unwrap()).unwrap());
     }
 
     #[test]

@@ -298,6 +298,28 @@ pub fn close_on_exec_from(first: RawFd) -> Result<()> {
     check(ret, || format!("close_range({first}, ~0, CLOSE_RANGE_CLOEXEC)")).map(drop)
 }
 
+/// Closes every descriptor that `kept` does not name; the numbers are in order.
+///
+/// For a child that was cloned to do one thing and then to [`exit`], so that nothing else of its parent is within its reach.
+/// Whatever owned the other descriptors there is never used or dropped again.
+pub fn close_all_but(kept: &[RawFd]) -> Result<()> {
+    let mut first: libc::c_uint = 0;
+    for number in kept.iter().map(|number| number.unsigned_abs()) {
+        if number > first {
+            close_range(first, number - 1)?;
+        }
+        first = number + 1;
+    }
+    close_range(first, u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> Result<()> {
+    // SAFETY: the call takes integers. By the contract of `close_all_but` no owner of a descriptor in the range is used
+    // again in this process, so none can come to mean another file.
+    let ret = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    check(ret, || format!("close_range({first}, {last}, 0)")).map(drop)
+}
+
 /// Puts a copy of `fd` at `target`, which an exec leaves open.
 pub fn duplicate_to(fd: impl AsFd, target: RawFd) -> Result<()> {
     let raw = fd.as_fd().as_raw_fd();
@@ -498,6 +520,18 @@ pub fn kill(pid: u32, signal: i32) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_child_keeps_the_descriptors_that_are_named_and_no_other() {
+        let files: Vec<_> = (0..4).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+        let numbers: Vec<_> = files.iter().map(AsRawFd::as_raw_fd).collect();
+        let Fork::Parent(child) = clone_into(&[], None).unwrap() else {
+            let closed = close_all_but(&[numbers[1], numbers[2]]);
+            let is_open = [0, 1, 2, 3].map(|at: usize| rustix::io::fcntl_getfd(&files[at]).is_ok());
+            exit(i32::from(closed.is_err() || is_open != [false, true, true, false]))
+        };
+        assert_eq!(wait(&child.pidfd).unwrap(), ExitStatus::Exited(0));
+    }
 
     #[test]
     fn signals_are_known_by_name_and_number() {

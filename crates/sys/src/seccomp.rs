@@ -89,6 +89,74 @@ pub fn load(program: &[Instruction], flags: Flags) -> Result<Option<OwnedFd>> {
     }
 }
 
+/// Returns a filter under which a process can make and fill files below directories that it has open, and end; any other
+/// call kills it. `None` on an architecture that this was not written for.
+pub fn only_files() -> Option<Vec<Instruction>> {
+    const LOAD_WORD: u16 = 0x20;
+    const JUMP_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    const NUMBER: u32 = 0;
+    const ARCHITECTURE: u32 = 4;
+    const KILL_PROCESS: u32 = 0x8000_0000;
+    const ALLOW: u32 = 0x7fff_0000;
+    let statement = |code, k| Instruction { code, jt: 0, jf: 0, k };
+    // Each test skips one instruction where it fails; those of the numbers follow each other.
+    let unless_equal = |k| Instruction { code: JUMP_EQUAL, jt: 0, jf: 1, k };
+    let mut program = vec![
+        statement(LOAD_WORD, ARCHITECTURE),
+        Instruction { code: JUMP_EQUAL, jt: 1, jf: 0, k: AUDIT_ARCHITECTURE? },
+        statement(RETURN, KILL_PROCESS),
+        statement(LOAD_WORD, NUMBER),
+    ];
+    for number in FILE_CALLS {
+        program.extend([unless_equal(u32::try_from(*number).ok()?), statement(RETURN, ALLOW)]);
+    }
+    program.push(statement(RETURN, KILL_PROCESS));
+    Some(program)
+}
+
+/// What the kernel calls the architecture that we were compiled for (`AUDIT_ARCH_*`).
+const AUDIT_ARCHITECTURE: Option<u32> = if cfg!(target_arch = "x86_64") {
+    Some(0xc000_003e)
+} else if cfg!(target_arch = "aarch64") {
+    Some(0xc000_00b7)
+} else if cfg!(target_arch = "riscv64") {
+    Some(0xc000_00f3)
+} else {
+    None
+};
+
+/// The calls of [`only_files`]. None of them makes a process, a connection or a mapping, or changes who the caller is.
+const FILE_CALLS: &[libc::c_long] = &[
+    libc::SYS_openat,
+    libc::SYS_close,
+    libc::SYS_pread64,
+    libc::SYS_write,
+    libc::SYS_pwrite64,
+    libc::SYS_copy_file_range,
+    libc::SYS_ftruncate,
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_mkdirat,
+    libc::SYS_mknodat,
+    libc::SYS_symlinkat,
+    libc::SYS_linkat,
+    libc::SYS_fchdir,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    libc::SYS_utimensat,
+    libc::SYS_fsetxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fremovexattr,
+    libc::SYS_fcntl,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
 /// Tells whether the kernel knows the action (a `SECCOMP_RET_*` value without data).
 pub fn action_available(action: u32) -> Result<bool> {
     // SAFETY: the third argument points to a u32 that outlives the call, which only reads it.
@@ -118,6 +186,29 @@ mod tests {
     fn the_kernel_knows_the_old_actions_and_no_invented_one() {
         assert_eq!(action_available(0x7fff_0000), Ok(true));
         assert_eq!(action_available(0x1234_0000), Ok(false));
+    }
+
+    #[test]
+    fn under_the_filter_for_files_another_call_is_the_end() {
+        use crate::process::{ExitStatus, Fork, clone_into, exit, wait};
+        let Some(filter) = only_files() else { return };
+        let ends = |deed: fn()| match clone_into(&[], None).unwrap() {
+            Fork::Parent(child) => wait(&child.pidfd).unwrap(),
+            Fork::Child => {
+                let loaded = crate::credentials::set_no_new_privileges().and_then(|()| load(&filter, Flags::default()));
+                deed();
+                exit(i32::from(loaded.is_err()))
+            }
+        };
+        let make = || {
+            let _ = rustix::fs::mkdirat(rustix::fs::CWD, c"/proc/x", rustix::fs::Mode::empty());
+        };
+        let ask = || {
+            let _ = rustix::process::getppid();
+        };
+        assert_eq!(ends(make), ExitStatus::Exited(0));
+        assert_eq!(ends(ask), ExitStatus::Signaled(libc::SIGSYS));
+        assert_eq!(ends(|| drop(rustix::pipe::pipe())), ExitStatus::Signaled(libc::SIGSYS));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use cgroup::{Controller, Hierarchies};
 use clap::Args;
 use engine::Status;
 use serde_json::{Map, Value, json};
+use store::snapshot::SnapshotterKind;
 
 use super::version::{VERSION, architecture, kernel_release};
 use super::{Group, Verb};
@@ -52,7 +53,7 @@ fn facts(context: &Context) -> Result<Map<String, Value>, Failure> {
     fact("ContainersRunning", running.into());
     fact("ContainersStopped", (containers.len() - running).into());
     fact("Images", context.store()?.images().list()?.len().into());
-    fact("Driver", "overlay over EROFS".into());
+    fact("Driver", driver(context.settings()?.snapshotter).into());
     fact("LoggingDriver", "json-file".into());
     fact("CgroupDriver", "cgroupfs".into());
     fact("CgroupVersion", cgroup_version(hierarchies.as_ref()).into());
@@ -70,6 +71,14 @@ fn facts(context: &Context) -> Result<Map<String, Value>, Failure> {
     fact("Daemon", "none".into());
     fact("Warnings", warnings(hierarchies.as_ref()).into());
     Ok(facts)
+}
+
+fn driver(snapshotter: SnapshotterKind) -> &'static str {
+    match snapshotter {
+        SnapshotterKind::Auto => "overlay over EROFS, or over directories where that cannot be mounted",
+        SnapshotterKind::Erofs => "overlay over EROFS",
+        SnapshotterKind::Directory => "overlay over directories",
+    }
 }
 
 fn cgroup_version(hierarchies: Option<&Hierarchies>) -> &'static str {

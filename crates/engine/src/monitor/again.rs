@@ -21,7 +21,7 @@ use super::begin::{Beginning, Failed, begin, execute, keep, ours, spawn_face};
 use super::order::Restart;
 use crate::layout::Layout;
 use crate::ledger::{self, Claim};
-use crate::records::{self, Exit};
+use crate::records::{self, Exit, Run};
 use crate::{Container, ContainerId, Engine, Error, remove};
 
 /// The word that calls this face.
@@ -75,6 +75,9 @@ impl Again {
             close_stopped(&engine, &self.id)?;
             processes::exit(0);
         }
+        // The settings are not for us to read: the last run has its choice on record.
+        let last = records::read::<Run>(&engine.layout().run_state(&self.id)).ok().flatten();
+        let engine = engine.with_snapshotter(last.map(|run| run.snapshotter).unwrap_or_default());
         let begun = self.begin(&engine, &container, &claim, listener);
         begun.map_err(|(code, source)| {
             let name = container.name.to_string();

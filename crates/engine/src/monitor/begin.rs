@@ -125,6 +125,7 @@ pub(super) fn begin(
     let state = Run {
         restarts: beginning.restart.restarts,
         ports: prepared.ports(),
+        snapshotter: engine.snapshotter(),
         ..Run::of(container, created.pid(), started_at)
     };
     if container.health.is_some() {
@@ -229,7 +230,8 @@ fn order(
             stop_signal: engine.stop_signal(container),
             grace: container.request.stop_timeout.unwrap_or(GRACE),
         }),
-        chain: Some(beginning.chain),
+        // A mounted directory is shared as it is: the kernel caches its files for all.
+        chain: prepared.hold.is_none().then_some(beginning.chain),
         trees: trees(&prepared.hierarchies),
         fds: Descriptors {
             process: number(process.pidfd.as_fd()),
@@ -242,9 +244,15 @@ fn order(
             terminal: process.terminal.as_ref().map(|terminal| number(terminal.as_fd())),
             view: Some(number(prepared.view.as_fd())),
             resolver: networks.map(|(datagrams, listener)| (leak(datagrams), leak(listener))),
-            kept: prepared.network.iter().flat_map(|acquired| &acquired.sockets).map(|fd| number(fd.as_fd())).collect(),
+            kept: kept(prepared).map(|fd| fd.as_raw_fd()).collect(),
         },
     }
+}
+
+/// What is to stay open for no other reason than that it is.
+fn kept(prepared: &Prepared) -> impl Iterator<Item = BorrowedFd<'_>> {
+    let sockets = prepared.network.iter().flat_map(|acquired| &acquired.sockets);
+    sockets.map(AsFd::as_fd).chain(prepared.hold.iter().map(AsFd::as_fd))
 }
 
 /// Replaces the calling process by the monitor.

@@ -91,7 +91,7 @@ struct Monitor {
     health: Option<HealthWatch>,
     /// Answers the container's questions about names.
     names: Option<Server>,
-    /// Sockets that take the ports which the container publishes.
+    /// Sockets that take the ports which the container publishes, and the hold on the image's directory.
     kept: Vec<OwnedFd>,
     /// Room for what is read and what is heard, while there is much of it.
     buffer: Vec<u8>,

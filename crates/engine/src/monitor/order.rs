@@ -81,7 +81,7 @@ pub(crate) struct Descriptors<Fd> {
     /// The resolver's sockets, UDP and TCP.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     pub(crate) resolver: Option<(Fd, Fd)>,
-    /// Sockets that take published ports.
+    /// Sockets that take published ports, and the hold on the image's directory.
     #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
     pub(crate) kept: Vec<Fd>,
 }

@@ -19,6 +19,7 @@ mod protocol;
 mod restarts;
 mod sandbox;
 mod script;
+mod unpacked;
 mod verbs;
 
 use std::ffi::CString;
@@ -116,6 +117,11 @@ const TESTS: &[Test] = tests! {
               what_was_removed_meanwhile_is_not_started
               a_wait_is_answered_by_the_first_end
               after_a_reboot_runs_what_the_policies_ask_for;
+    unpacked: an_unpacked_image_is_run_like_any_other
+              what_a_container_runs_from_stays_whatever_is_swept
+              a_restart_keeps_to_the_snapshotter_that_was_chosen
+              a_container_moves_from_one_snapshotter_to_the_other
+              an_unpacked_image_can_be_explained;
     script: a_script_makes_the_same_container
             an_explanation_is_what_is_applied;
 };

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use engine::{
     AttachOptions, AttachOutcome, Container, CreateRequest, Engine, Error, ExecRequest, LogsRequest, RemoveOptions,
-    StartMode, StopOptions,
+    Settings, StartMode, StopOptions,
 };
 use trace::{Format, Recorder};
 
@@ -18,6 +18,11 @@ pub(crate) fn main(words: &[&str]) -> ExitCode {
         None => Recorder::silent(),
     };
     let engine = Engine::open(Path::new(root), Path::new(state), recorder).unwrap();
+    let snapshotter = std::env::var("SNAPSHOTTER").map(|word| serde_json::from_value(word.into()).unwrap());
+    let engine = match snapshotter {
+        Ok(snapshotter) => engine.with_settings(Settings { snapshotter, ..Settings::default() }),
+        Err(_) => engine,
+    };
     match call(&engine, verb, rest) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

@@ -267,7 +267,7 @@ impl Check<'_> {
         if self.checked.findings.iter().any(|finding| matches!(finding, Finding::Record { .. })) {
             return Ok(());
         }
-        let strays = sweep::find_orphans(store, Lately::Keep)?;
+        let strays = sweep::find_orphans(store, &store.images().catalogue()?, Lately::Keep)?;
         self.checked.findings.extend(strays.into_iter().map(|path| Finding::Stray { path }));
         Ok(())
     }

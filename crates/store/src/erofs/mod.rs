@@ -40,3 +40,4 @@ pub use reader::{Entry, Index, IndexError, ReadAt};
 pub use resolve::ResolveError;
 pub use tree::{Body, Data, Directory, Inode, InodeId, Node, Tree};
 pub use writer::{Summary, WriteError, write};
+pub(crate) use xattr::escape as escaped_xattr;

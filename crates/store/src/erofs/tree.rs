@@ -15,6 +15,11 @@ impl InodeId {
     pub(super) fn index(self) -> usize {
         self.0 as usize
     }
+
+    /// Returns the place as a number, which no other file of the tree has.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
 }
 
 /// What a tree is grown from, layer by layer, and asked about by path.

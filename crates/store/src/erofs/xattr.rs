@@ -7,6 +7,7 @@
 //! the image's, not overlay's: it is written as `trusted.overlay.overlay.*`, which overlay shows as `trusted.overlay.*`
 //! (Linux 6.7, overlayfs.rst, "Nested overlayfs mounts") and never takes as an instruction.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::tree::{Inode, InodeId, Tree};
@@ -51,10 +52,11 @@ pub(super) fn fits(xattr: &Xattr) -> bool {
     escape(&xattr.name).len() <= 255 && !xattr.name.contains(&0) && u16::try_from(xattr.value.len()).is_ok()
 }
 
-fn escape(name: &[u8]) -> Vec<u8> {
+/// Returns the name under which an attribute is kept below an overlay: its own, unless overlay would take it for an instruction.
+pub(crate) fn escape(name: &[u8]) -> Cow<'_, [u8]> {
     match name.strip_prefix(OVERLAY) {
-        Some(rest) => [OVERLAY, b"overlay.", rest].concat(),
-        None => name.to_vec(),
+        Some(rest) => Cow::Owned([OVERLAY, b"overlay.", rest].concat()),
+        None => Cow::Borrowed(name),
     }
 }
 

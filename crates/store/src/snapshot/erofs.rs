@@ -8,11 +8,33 @@ use sys::loopdev::LoopDevice;
 use sys::mount::{Filesystem, MountAttrFlags};
 use trace::{Explain, Recorder, Step, quote};
 
-use super::{Origin, View, ViewError};
+use super::{Origin, Snapshotter, View, ViewError, holder};
 use crate::Image;
 
 /// The longest value that fsconfig(2) takes as a string, less the closing zero.
 const VALUE_MAX: usize = 255;
+
+/// Mounts indexes, and shares the mounts.
+#[derive(Debug)]
+pub(super) struct Erofs {
+    state: PathBuf,
+}
+
+impl Erofs {
+    /// Names the directory where holders announce their views.
+    pub(super) fn new(state: &Path) -> Self {
+        Self { state: state.to_owned() }
+    }
+}
+
+impl Snapshotter for Erofs {
+    fn view(&self, image: &Image, recorder: &Recorder) -> Result<View, ViewError> {
+        match holder::take(&self.state, image, recorder) {
+            Some(mount) => Ok(View::new(mount, Origin::Shared)),
+            None => mount(image, recorder),
+        }
+    }
+}
 
 /// One mount: the index, and the devices that its chunks point into, in the order of the layers.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -66,15 +66,17 @@ pub(crate) fn documents(layers: &[Layer]) -> Documents {
 pub(crate) fn leftovers(store: &Store) -> Vec<String> {
     let layout = store.layout();
     let mut found = Vec::new();
-    for directory in [
+    let places = [
         layout.blobs(),
         layout.layers(),
+        layout.compressed(),
         layout.indexes(),
+        layout.trees(),
         layout.images(),
         layout.names(),
         layout.tmp(),
-        layout.compressed(),
-    ] {
+    ];
+    for directory in places {
         for entry in std::fs::read_dir(directory).into_iter().flatten() {
             found.push(entry.unwrap().path().display().to_string());
         }

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod compressed;
-mod erofs;
+#[macro_use]
+mod contract;
+mod directories;
 mod fixture;
 mod images;
 mod interruption;
+mod trees;
 mod views;

@@ -6,17 +6,39 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use store::Image;
-use store::snapshot::{self, Holder, Origin, View, ViewError};
+use store::snapshot::{self, Holder, Origin, SnapshotterKind, View, ViewError};
+use store::{Image, Store};
 use sys::file::cached_pages;
 use sys::mount::{Filesystem, MountAttrFlags};
 use trace::Recorder;
 
-use crate::fixture::{HELPER, Helper, Sandbox, add, stay, tar};
+use crate::fixture::{HELPER, Helper, Sandbox, add, leftovers, stay, tar};
+
+contract! {
+    an_image_of_several_layers_is_one_mount
+    a_view_leaves_nothing_on_the_host
+    a_view_outlives_its_image_and_then_leaves_nothing
+    a_store_below_a_very_long_path_can_be_mounted_from
+    many_at_once_get_the_same_tree
+    an_image_that_lacks_a_layer_is_told
+}
 
 fn open(view: impl AsFd, path: &str) -> File {
     let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
     File::from(rustix::fs::openat(view.as_fd(), path, flags, rustix::fs::Mode::empty()).unwrap())
+}
+
+fn list(view: impl AsFd, path: &str) -> Vec<String> {
+    let entries = rustix::fs::Dir::read_from(open(view, path)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    let mut names: Vec<_> = names.filter(|name| !matches!(name.as_str(), "." | "..")).collect();
+    names.sort();
+    names
+}
+
+/// Takes the view of an image of the sandbox's store.
+fn view_by(kind: SnapshotterKind, store: &Store, image: &Image) -> Result<View, ViewError> {
+    snapshot::open(kind, store, &store.layout().root().join("no-holders")).view(image, &Recorder::silent())
 }
 
 fn read(view: impl AsFd, path: &str) -> Vec<u8> {
@@ -33,45 +55,80 @@ fn shared(image: &Image, state: &Path) -> View {
     snapshot::shared_view(image, state, &Recorder::silent()).unwrap()
 }
 
-#[test]
-fn an_image_of_several_layers_is_one_mount() {
+fn an_image_of_several_layers_is_one_mount(kind: SnapshotterKind) {
     let sandbox = Sandbox::new();
     let layers = [tar("a", b"lower"), tar("b", &vec![b'x'; 100_000]), tar("a", b"upper"), tar(".wh.b", b"")];
     let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
     let three = add(&sandbox.store, &layers[..3], &["three"]).unwrap();
-    let mounted = view(&three);
-    assert_eq!(mounted.origin(), Origin::Files);
+    let mounted = view_by(kind, &sandbox.store, &three).unwrap();
     assert_eq!(read(&mounted, "etc/a"), b"upper");
     assert_eq!(read(&mounted, "etc/b"), vec![b'x'; 100_000]);
-    let four = view(&add(&sandbox.store, &layers, &["four"]).unwrap());
-    let names = rustix::fs::Dir::read_from(open(&four, "etc")).unwrap();
-    let names: Vec<_> = names.map(|entry| entry.unwrap().file_name().to_owned()).collect();
-    assert_eq!(names.len(), 3, "the whiteout hides b and is not seen itself: {names:?}");
+    let four = view_by(kind, &sandbox.store, &add(&sandbox.store, &layers, &["four"]).unwrap()).unwrap();
+    assert_eq!(list(&four, "etc"), ["a"], "the whiteout hides b and is not seen itself");
     let error = rustix::fs::mkdirat(&mounted, "new", rustix::fs::Mode::empty()).unwrap_err();
     assert_eq!(error, sys::Errno::ROFS);
 }
 
-#[test]
-fn a_view_leaves_nothing_on_the_host() {
+fn a_view_leaves_nothing_on_the_host(kind: SnapshotterKind) {
     let sandbox = Sandbox::new();
     let image = add(&sandbox.store, &[&tar("a", b"1")], &["eg"]).unwrap();
     let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     let before = mounts();
-    let mounted = view(&image);
+    let mounted = view_by(kind, &sandbox.store, &image).unwrap();
     assert_eq!(mounts(), before);
-    // It outlives the image it was mounted from.
-    sandbox.store.images().remove("eg", false, &|_| None, &Recorder::silent()).unwrap();
     assert_eq!(read(&mounted, "etc/a"), b"1");
-    assert!(matches!(snapshot::view(&image, &Recorder::silent()), Err(ViewError::Incomplete { .. })));
+    assert!(list(File::open(sandbox.store.layout().tmp()).unwrap(), ".").is_empty());
+    assert!(rustix::process::waitpid(None, rustix::process::WaitOptions::NOHANG).is_err(), "no child is left");
 }
 
-#[test]
-fn a_store_below_a_very_long_path_can_be_mounted_from() {
+fn a_view_outlives_its_image_and_then_leaves_nothing(kind: SnapshotterKind) {
+    let sandbox = Sandbox::new();
+    let store = &sandbox.store;
+    let content = vec![b'x'; 300_000];
+    let image = add(store, &[&tar("a", &content), &tar("b", b"2")], &["eg"]).unwrap();
+    let mounted = view_by(kind, store, &image).unwrap();
+    store.images().remove("eg", false, &|_| None, &Recorder::silent()).unwrap();
+    store.sweep(&Recorder::silent()).unwrap();
+    assert_eq!(read(&mounted, "etc/a"), content);
+    assert!(!store.layout().tree(&image.chain).exists());
+    // The image comes back while its old tree is held, and goes again.
+    let again = add(store, &[&tar("a", &content), &tar("b", b"2")], &["eg"]).unwrap();
+    assert_eq!(again.chain, image.chain);
+    let second = view_by(kind, store, &again).unwrap();
+    store.images().remove("eg", false, &|_| None, &Recorder::silent()).unwrap();
+    assert_eq!((read(&mounted, "etc/b"), read(&second, "etc/b")), (b"2".to_vec(), b"2".to_vec()));
+    drop((mounted, second));
+    store.sweep(&Recorder::silent()).unwrap();
+    assert_eq!(leftovers(store), [] as [&str; 0]);
+}
+
+fn an_image_that_lacks_a_layer_is_told(kind: SnapshotterKind) {
+    let sandbox = Sandbox::new();
+    let image = add(&sandbox.store, &[&tar("a", b"1")], &["eg"]).unwrap();
+    std::fs::remove_file(&image.layers[0].path).unwrap();
+    assert!(matches!(view_by(kind, &sandbox.store, &image), Err(ViewError::Incomplete { .. })));
+}
+
+fn a_store_below_a_very_long_path_can_be_mounted_from(kind: SnapshotterKind) {
     let sandbox = Sandbox::new();
     let deep = (0..30).fold(sandbox.directory.path().to_path_buf(), |path, _| path.join("a-rather-long-name"));
-    let image = add(&store::Store::open(&deep), &[&tar("a", b"1")], &["eg"]).unwrap();
+    let store = Store::open(&deep);
+    let image = add(&store, &[&tar("a", b"1")], &["eg"]).unwrap();
     assert!(image.index.as_os_str().len() > 255);
-    assert_eq!(read(view(&image), "etc/a"), b"1");
+    assert_eq!(read(view_by(kind, &store, &image).unwrap(), "etc/a"), b"1");
+}
+
+fn many_at_once_get_the_same_tree(kind: SnapshotterKind) {
+    let sandbox = Sandbox::new();
+    let image = add(&sandbox.store, &[&tar("a", &vec![b'y'; 1 << 20])], &["eg"]).unwrap();
+    let views: Vec<_> = std::thread::scope(|scope| {
+        let view = || view_by(kind, &sandbox.store, &image).unwrap();
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(view)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(views.iter().all(|view| read(view, "etc/a").len() == 1 << 20));
+    let inode = |view: &View| rustix::fs::fstat(view).unwrap().st_ino;
+    assert!(views.iter().all(|view| inode(view) == inode(&views[0])), "it was unpacked once");
 }
 
 #[test]

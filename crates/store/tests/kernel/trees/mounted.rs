@@ -13,28 +13,48 @@ use std::process::Command;
 
 use oci::Digest;
 use store::erofs::{Layout, Tree, write};
+use store::snapshot::{self, Hold, Origin, SnapshotterKind};
+use store::{Durability, Store};
 use sys::mount::{Filesystem, MountAttrFlags};
+use trace::Recorder;
 
-/// An index over some tars, mounted nowhere: reached by its descriptor, gone with it.
+use crate::fixture::documents;
+
+/// An image of some tars, mounted nowhere: reached by its descriptor, gone with it.
 pub(super) struct Mounted {
     mount: OwnedFd,
+    _hold: Option<Hold>,
 }
 
 impl Mounted {
-    /// Makes the index in `directory` and mounts it.
-    pub(super) fn new(directory: &Path, tars: &[PathBuf]) -> Self {
+    /// Puts the tars into a store in `directory`, and takes a view of the image.
+    pub(super) fn new(directory: &Path, tars: &[PathBuf], kind: SnapshotterKind) -> Self {
+        let store = Store::open(directory);
+        let mut work = store.begin(Durability::Remakeable).unwrap();
+        let mut layers = Vec::new();
+        for tar in tars {
+            let mut writer = work.layer().unwrap();
+            std::io::copy(&mut File::open(tar).unwrap(), &mut writer).unwrap();
+            layers.push(work.finish(writer).unwrap());
+        }
+        let image = work.commit(&documents(&layers), &[], &Recorder::silent()).unwrap();
+        let snapshots = snapshot::open(kind, &store, &directory.join("state"));
+        let view = snapshots.view(&image, &Recorder::silent()).unwrap();
+        assert_eq!(view.origin() == Origin::Directory, kind == SnapshotterKind::Directory);
+        let (mount, hold) = view.into_parts();
+        Self { mount, _hold: hold }
+    }
+
+    /// Makes the index of one tar that is too large to be copied, and mounts it.
+    pub(super) fn in_place(directory: &Path, tar: &Path) -> Self {
         let mut tree = Tree::new();
-        for tar in tars {
-            tree.add_layer(File::open(tar).unwrap()).unwrap();
-        }
-        let digests: Vec<_> = tars.iter().map(|tar| Digest::of(tar.as_os_str().as_bytes())).collect();
+        tree.add_layer(File::open(tar).unwrap()).unwrap();
         let index = directory.join("index.erofs");
-        write(&tree, &Layout::plan(&tree, &digests).unwrap(), File::create(&index).unwrap()).unwrap();
-        let mut context = Filesystem::open("erofs").unwrap().path_option("source", &index).unwrap();
-        for tar in tars {
-            context = context.path_option("device", tar).unwrap();
-        }
-        Self { mount: context.mount(MountAttrFlags::MOUNT_ATTR_RDONLY).unwrap() }
+        let layout = Layout::plan(&tree, &[Digest::of(b"")]).unwrap();
+        write(&tree, &layout, File::create(&index).unwrap()).unwrap();
+        let context = Filesystem::open("erofs").unwrap().path_option("source", &index).unwrap();
+        let context = context.path_option("device", tar).unwrap();
+        Self { mount: context.mount(MountAttrFlags::MOUNT_ATTR_RDONLY).unwrap(), _hold: None }
     }
 
     /// Stacks an overlay on it, as a container's root is stacked.
@@ -45,7 +65,11 @@ impl Mounted {
         let context = Filesystem::open("overlay").unwrap();
         let context = context.descriptor("lowerdir+", self.mount.as_fd()).unwrap();
         let context = context.path_option("upperdir", &upper).unwrap().path_option("workdir", &work).unwrap();
-        Self { mount: context.mount(MountAttrFlags::empty()).unwrap() }
+        Self { mount: context.mount(MountAttrFlags::empty()).unwrap(), _hold: None }
+    }
+
+    pub(super) fn open(&self) -> OwnedFd {
+        self.mount.try_clone().unwrap()
     }
 
     pub(super) fn root(&self) -> PathBuf {
