@@ -85,11 +85,7 @@ fn plan_sweep(store: &Store, lately: Lately) -> Result<Vec<StoreStep>, StoreErro
 }
 
 /// Finds content that no record refers to.
-pub(crate) fn find_orphans(
-    store: &Store,
-    catalogue: &Catalogue,
-    lately: Lately,
-) -> Result<Vec<PathBuf>, StoreError> {
+pub(crate) fn find_orphans(store: &Store, catalogue: &Catalogue, lately: Lately) -> Result<Vec<PathBuf>, StoreError> {
     let layout = store.layout();
     let present = content(layout)?;
     let mut used: HashSet<PathBuf> = catalogue.entries.iter().flat_map(|entry| entry.record.content(layout)).collect();

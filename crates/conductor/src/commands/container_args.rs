@@ -148,15 +148,22 @@ pub(crate) struct ContainerArgs {
     /// Write the container's id to this file, which must not exist
     #[arg(long, value_name = "FILE")]
     pub(crate) cidfile: Option<PathBuf>,
-    /// When to pull the image: missing or never
-    #[arg(long, value_name = "POLICY", value_parser = ["missing", "never"], hide_possible_values = true)]
-    pull: Option<String>,
-    /// Platform of the image
-    #[arg(long, value_name = "PLATFORM", hide = true)]
-    platform: Option<String>,
+    #[command(flatten)]
+    pub(crate) pull: PullWish,
+}
+
+/// Where the image comes from when it is not here.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PullWish {
+    /// When to pull the image: missing, always or never (default missing)
+    #[arg(long = "pull", value_name = "POLICY", value_parser = ["missing", "always", "never"], hide_possible_values = true)]
+    pub(crate) policy: Option<String>,
+    /// Pull the image for this machine: OS/ARCHITECTURE[/VARIANT]
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
     /// Print no progress
     #[arg(short, long)]
-    quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 /// What the words mean depends on this much of the world outside.

@@ -9,6 +9,7 @@ use clap::Args;
 use engine::{ContainerId, CreateRequest, RemoveOptions};
 
 use super::container_args::{ContainerArgs, Here, ImageWords, Outside};
+use super::pull::ensure;
 use super::{Group, Verb, network_args};
 use crate::context::Context;
 use crate::error::{ENGINE_FAILED, Failure, Outcome};
@@ -42,9 +43,10 @@ impl Verb for CreateArgs {
 }
 
 fn run(args: CreateArgs, context: &Context) -> Outcome {
-    let cidfile = args.container.cidfile.clone();
+    let (cidfile, wish) = (args.container.cidfile.clone(), args.container.pull.clone());
     let request = args.into_request(context.face, &Here)?;
     network_args::warning(&request).into_iter().for_each(ui::warn);
+    ensure(context, &request.image, &wish)?;
     let engine = context.engine()?;
     let (container, warnings) = engine.create(request)?;
     if let Some(path) = cidfile

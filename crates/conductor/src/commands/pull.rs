@@ -6,8 +6,9 @@ use clap::Args;
 use image::{PullOptions, Pulled, Silent, TransferProgress};
 use oci::{Platform, Reference};
 use registry::Client;
+use store::StoreError;
 
-use super::container_args::flag;
+use super::container_args::{PullWish, flag};
 use super::{Group, Verb};
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
@@ -94,6 +95,35 @@ impl PullArgs {
         }
         ui::print_line(&name.to_string())
     }
+}
+
+/// Sees to it that the image of a new container is here.
+pub(crate) fn ensure(context: &Context, asked: &str, wish: &PullWish) -> Result<(), Failure> {
+    let policy = wish.policy.as_deref().unwrap_or("missing");
+    // An ID is no name, and what the binary carries is never pulled.
+    let Ok(name) = asked.parse::<Reference>() else { return Ok(()) };
+    if policy == "never" || image::is_hello(&name) {
+        return Ok(());
+    }
+    let store = context.store()?;
+    match store.images().resolve(asked) {
+        Err(StoreError::NotFound(_)) => {}
+        _ if policy == "always" => {}
+        _ => return Ok(()),
+    }
+    let platform = wish.platform.as_deref();
+    let options = PullOptions { platform: platform.map(|text| flag("platform", text.parse())).transpose()? };
+    let recorder = context.recorder()?;
+    let client = Client::new(context.registries()?, &recorder);
+    let pulled = if wish.quiet {
+        pull(context, &store, &client, &name, &options, &Silent)
+    } else {
+        ui::remark(&format!("pulling {}", name.familiar()));
+        pull(context, &store, &client, &name, &options, &Display::new(Direction::Down))
+    };
+    pulled
+        .map(drop)
+        .map_err(|failure| failure.doing(format!("no such image: {}, and it cannot be pulled", name.familiar())))
 }
 
 /// Pulls one image; what is wrong with credentials gets a hint.

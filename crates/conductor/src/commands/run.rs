@@ -8,6 +8,7 @@ use engine::{AttachOptions, AttachOutcome, Container, CreateRequest, Engine, Run
 
 use super::container_args::{ContainerArgs, Here, ImageWords, Outside};
 use super::create::write_cidfile;
+use super::pull::ensure;
 use super::{Group, Verb, network_args};
 use crate::context::Context;
 use crate::error::{ENGINE_FAILED, Failure, Outcome};
@@ -64,11 +65,12 @@ impl Verb for RunArgs {
 }
 
 fn run(args: RunArgs, context: &Context) -> Outcome {
-    let (cidfile, wait) = (args.container.cidfile.clone(), args.wait);
+    let (cidfile, wait, wish) = (args.container.cidfile.clone(), args.wait, args.container.pull.clone());
     let (request, mode) = args.into_request(context.face, &Here)?;
     let engine = context.starting_engine()?;
     network_args::warning(&request).into_iter().for_each(ui::warn);
     check_terminal(&request, &mode)?;
+    ensure(context, &request.image, &wish)?;
     let outcome = match cidfile {
         None => engine.run(request, mode).map_err(Failure::starting)?,
         Some(path) => run_with_cidfile(&engine, request, mode, &path)?,

@@ -57,7 +57,7 @@ impl<'s> Store<'s> {
         document[0].clone()
     }
 
-    fn load(&self, archive: &Path) -> String {
+    pub(crate) fn load(&self, archive: &Path) -> String {
         self.conductor(&["load", "-i"]).arg(archive).ok()
     }
 

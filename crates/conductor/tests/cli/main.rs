@@ -31,6 +31,7 @@ mod run;
 mod scale;
 mod snapshotter;
 mod stop;
+mod store;
 mod terminal;
 
 use testkit::{Sandbox, fixture};
