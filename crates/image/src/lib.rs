@@ -11,6 +11,8 @@ pub mod bootstrap;
 mod change;
 mod compression;
 pub mod documents;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hello;
 mod import;
 mod inspect;
