@@ -192,8 +192,9 @@ impl Member {
 
     /// Returns its name if that is a mark for the layers below.
     pub(super) fn mark(&self) -> Option<Vec<u8>> {
-        let last = self.name.rsplit(|&byte| byte == b'/').next()?;
-        last.starts_with(b".wh.").then(|| self.name.clone())
+        let name = self.name.strip_suffix(b"/").unwrap_or(&self.name);
+        let last = name.rsplit(|&byte| byte == b'/').next()?;
+        last.starts_with(b".wh.").then(|| name.to_vec())
     }
 
     /// Returns header and data, padded to blocks.

@@ -11,11 +11,19 @@ const REAL: std::ops::Range<usize> = 483..495;
 /// A sparse file of GNU's old format.
 fn old(real: u64, pieces: &[(u64, u64)], data: &[u8]) -> Member {
     let map: Vec<u8> = pieces.iter().take(4).flat_map(|&(at, length)| piece(at, length)).collect();
-    Member::new(b'S', "s").magic(Magic::Gnu).data(data).text(MAP, &map).octal(REAL, real)
+    Member::new(b'S', "s").magic(Magic::Gnu).data(data).text(MAP, &map).text(REAL, &number(real))
 }
 
 fn piece(at: u64, length: u64) -> Vec<u8> {
-    format!("{at:011o}\0{length:011o}\0").into_bytes()
+    [number(at), number(length)].concat()
+}
+
+/// In octal where that fits, in base-256 elsewhere.
+fn number(number: u64) -> Vec<u8> {
+    if number < 1 << 33 {
+        return format!("{number:011o}\0").into_bytes();
+    }
+    [&[0x80, 0, 0, 0][..], &number.to_be_bytes()].concat()
 }
 
 /// A block with more pieces.
