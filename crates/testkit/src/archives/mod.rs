@@ -50,9 +50,12 @@ pub(crate) struct Family {
     cases: Vec<Case>,
 }
 
+/// A family by its name, and who writes it down.
+type Written = (&'static str, fn(&mut Family));
+
 /// Makes all cases, in the order of their families.
 pub fn all() -> Vec<Case> {
-    const FAMILIES: &[(&str, fn(&mut Family))] = &[
+    const FAMILIES: &[Written] = &[
         ("formats", formats::write),
         ("numbers", numbers::write),
         ("names", names::write),
@@ -66,7 +69,7 @@ pub fn all() -> Vec<Case> {
         ("layers", layers::write),
         ("damage", damage::write),
     ];
-    let family = |(name, write): &(&'static str, fn(&mut Family))| {
+    let family = |(name, write): &Written| {
         let mut family = Family { name, cases: Vec::new() };
         write(&mut family);
         family.cases

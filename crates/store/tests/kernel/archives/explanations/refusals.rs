@@ -50,7 +50,8 @@ pub(super) const OURS: &[Explanation] = &[
         about: TAKEN,
         ours: "the owner of the header is not a number",
         why: "An owner has 32 bits, and the largest number means nobody. bsdtar and Podman cut what is larger or negative down \
-              to 32 bits, so that 2^32 becomes root; GNU tar keeps the owner it runs as. We refuse.",
+              to 32 bits, so that 2^32 becomes root; GNU tar takes the largest, which chown(2) understands as \
+              \"leave it\". We refuse.",
         ..ROW
     },
     Explanation {
