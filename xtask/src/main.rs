@@ -10,6 +10,7 @@ mod bench;
 mod check;
 mod demo;
 mod documents;
+mod fuzz;
 mod guest;
 mod packages;
 mod shell;
@@ -46,7 +47,7 @@ const RECIPES: &[Recipe] = &[
     Recipe {
         name: "test",
         options: "[--plans]",
-        what: "everything CI runs, in order: check, plans, kernel, kernel --guest, e2e, conform; --plans: plans alone",
+        what: "everything CI runs, in order: check, plans, kernel, kernel --guest, e2e, torture, fuzz; --plans: plans alone",
         run: suites::test,
     },
     Recipe {
@@ -72,6 +73,12 @@ const RECIPES: &[Recipe] = &[
         options: "[kills|faults|histories|full|power|podman...] [--rounds N] [--seed N] [--short] [--verbose]",
         what: "the program while things go wrong, and what it says and leaves afterwards (root)",
         run: torture::run,
+    },
+    Recipe {
+        name: "fuzz",
+        options: "[TARGET...] [--seconds N]",
+        what: "names, manifests, configurations, layers and archives, changed at random; a minute each unless said otherwise",
+        run: fuzz::run,
     },
     Recipe {
         name: "man",

@@ -7,7 +7,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{Outcome, check, guest, packages, shell, torture};
+use crate::{Outcome, check, fuzz, guest, packages, shell, torture};
 
 /// What has passed and what has failed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,7 @@ const SUITES: &[Suite] = &[
     ("kernel --guest", kernel_in_guest),
     ("e2e", || whole_program(&[])),
     ("torture", tortured),
+    ("fuzz", fuzz::tally),
 ];
 
 /// Runs everything that CI runs, goes on after a failure, and adds up.

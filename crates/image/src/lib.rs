@@ -14,6 +14,8 @@ mod commit;
 mod compression;
 mod differences;
 pub mod documents;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hello;
 mod import;
 mod inspect;

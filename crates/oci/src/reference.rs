@@ -103,9 +103,12 @@ impl Reference {
             Some(name) if !name.contains('/') => name,
             _ => &self.path,
         };
-        // A path such as `a.b/c` would read as a domain without its own in front, so only what reads back is shortened.
+        // A path such as `a.b/c` or `localhost/c` would read as a domain without its own in front, so only what reads back is
+        // shortened.
         match split_domain(short) {
-            (DEFAULT_DOMAIN, _) if self.domain == DEFAULT_DOMAIN && !is_id(short) => short.to_owned(),
+            (DEFAULT_DOMAIN, path) if self.domain == DEFAULT_DOMAIN && path == short && !is_id(short) => {
+                short.to_owned()
+            }
             _ => self.repository(),
         }
     }
@@ -330,6 +333,15 @@ mod tests {
         assert_eq!(other("eg:1").as_deref(), Some("localhost/eg:1"));
         assert_eq!(other("team/eg").as_deref(), Some("localhost/team/eg:latest"));
         assert_eq!(other("example.org/eg"), None);
+    }
+
+    #[test]
+    fn a_path_that_begins_as_a_domain_is_not_shortened_to_it() {
+        for text in ["docker.io/localhost/a/b", "docker.io/a.b/c", "docker.io/docker.io/a/b"] {
+            let reference: Reference = text.parse().unwrap();
+            assert_eq!(reference.familiar_repository(), text);
+            assert_eq!(reference.familiar().parse(), Ok(reference));
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(super) struct PaxSparse {
     pub(super) real_size: Option<u64>,
     /// Version 1.0 keeps its map before the data.
     pub(super) major: Option<u64>,
+    minor: Option<u64>,
     /// The map of versions 0.0 and 0.1.
     pub(super) map: Vec<Extent>,
     /// Version 0.0 gives each offset in a record of its own, before the length.
@@ -37,7 +38,14 @@ pub(super) struct PaxSparse {
 }
 
 impl Extension {
-    /// Takes the body of an extended header.
+    /// Reads the body of an extended header.
+    pub(super) fn of(body: &[u8]) -> Result<Self, Fault> {
+        let mut extension = Self::default();
+        extension.read(body)?;
+        Ok(extension)
+    }
+
+    /// Takes the body of a further extended header.
     pub(super) fn read(&mut self, mut body: &[u8]) -> Result<(), Fault> {
         while !body.is_empty() {
             let (key, value, rest) = split_record(body)?;
@@ -93,6 +101,7 @@ impl PaxSparse {
             b"name" => self.name = Some(value.to_vec()),
             b"size" | b"realsize" => self.real_size = Some(sparse_number(value)?),
             b"major" => self.major = Some(sparse_number(value)?),
+            b"minor" => self.minor = Some(sparse_number(value)?),
             b"offset" => self.pending = Some(sparse_number(value)?),
             b"numbytes" => {
                 let offset = self.pending.take().ok_or(Fault::Sparse { why: "a length without an offset" })?;
@@ -104,7 +113,25 @@ impl PaxSparse {
         Ok(())
     }
 
+    /// Refuses what readers understand in different ways: a map without a size, or of a version to come, or of what has
+    /// no data.
+    pub(super) fn check(&self, is_file: bool) -> Result<(), Fault> {
+        let is_sparse = self.real_size.is_some() || self.major.is_some() || !self.map.is_empty();
+        let why = match (self.major.unwrap_or_default(), self.minor.unwrap_or_default()) {
+            _ if !is_sparse => return Ok(()),
+            _ if !is_file => "only files have holes",
+            _ if self.real_size.is_none() => "the size of the file is not said",
+            (0, _) | (1, 0) => return Ok(()),
+            _ => "its version is not known",
+        };
+        Err(Fault::Sparse { why })
+    }
+
     fn read_map(&mut self, value: &[u8]) -> Result<(), Fault> {
+        // Nothing but a hole.
+        if value.is_empty() {
+            return Ok(());
+        }
         let mut numbers = value.split(|&byte| byte == b',');
         while let Some(offset) = numbers.next() {
             let length = numbers.next().ok_or(Fault::Sparse { why: "an offset without a length" })?;

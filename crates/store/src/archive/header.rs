@@ -96,12 +96,17 @@ impl<'a> Header<'a> {
         parse_signed(&self.0[MTIME]).ok_or(Fault::Number { field: "time" })
     }
 
-    pub(super) fn major(self) -> Result<u64, Fault> {
-        self.unsigned(MAJOR, "device number")
+    /// Returns the numbers of a device; before there was a standard, there was no place for them.
+    pub(super) fn device(self) -> Result<(u64, u64), Fault> {
+        if !self.0[MAGIC].starts_with(b"ustar") {
+            return Ok((0, 0));
+        }
+        Ok((self.unsigned(MAJOR, "device number")?, self.unsigned(MINOR, "device number")?))
     }
 
-    pub(super) fn minor(self) -> Result<u64, Fault> {
-        self.unsigned(MINOR, "device number")
+    /// Says whether it is of GNU's own format, the only one that keeps a map of holes in the header.
+    pub(super) fn is_gnu(self) -> bool {
+        self.0[MAGIC] == *b"ustar  \0"
     }
 
     fn unsigned(self, range: Range<usize>, field: &'static str) -> Result<u64, Fault> {

@@ -245,7 +245,8 @@ impl Parser {
             b'L' => self.long_path = Some(text(&body).to_vec()),
             b'K' => self.long_link = Some(text(&body).to_vec()),
             b'g' => self.global.read(&body)?,
-            _ => self.extension.read(&body)?,
+            // Of two headers before one member, the second stands alone: all readers have it so.
+            _ => self.extension = Extension::of(&body)?,
         }
         Ok((State::Header, None))
     }
@@ -268,7 +269,11 @@ impl Parser {
             mtime: extension.mtime.map_or_else(|| header.mtime().map(|seconds| Time { seconds, nanos: 0 }), Ok)?,
             xattrs: mem::take(&mut extension.xattrs),
         };
+        extension.sparse.check(matches!(member.kind, MemberKind::File(_)))?;
         match member.kind {
+            MemberKind::File(_) if flag == b'S' && !header.is_gnu() => {
+                Err(Fault::Sparse { why: "its header is not of the format that has one" })
+            }
             MemberKind::File(_) if flag == b'S' => self.start_old_sparse(header, member, size),
             MemberKind::File(_) if extension.sparse.real_size.is_some() => {
                 self.start_pax_sparse(extension, member, size)
@@ -396,7 +401,8 @@ fn device(header: Header<'_>) -> Result<DeviceNumber, Fault> {
     let bounded = |number: u64, limit: u32| {
         u32::try_from(number).ok().filter(|&number| number < limit).ok_or(Fault::Number { field: "device number" })
     };
-    Ok(DeviceNumber { major: bounded(header.major()?, 1 << 12)?, minor: bounded(header.minor()?, 1 << 20)? })
+    let (major, minor) = header.device()?;
+    Ok(DeviceNumber { major: bounded(major, 1 << 12)?, minor: bounded(minor, 1 << 20)? })
 }
 
 /// The largest number means "nobody" to the kernel and can own nothing.

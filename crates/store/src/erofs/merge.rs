@@ -178,6 +178,8 @@ impl Tree {
 
     fn merge(&mut self, path: &[u8], member: Member, layer: u16, summary: &mut LayerSummary) -> Result<(), MergeError> {
         let (known, name) = match self.known_parent(path) {
+            // What is known is no shorter for it.
+            Some(_) if path.len() > name::PATH_MAX => return Err(MergeError::PathTooLong { length: path.len() }),
             Some((parent, name)) => (Some(parent), name),
             None => (None, path),
         };
@@ -242,7 +244,7 @@ impl Tree {
 
     /// Gives a directory what a member says of it; its names stay.
     fn describe(&mut self, id: InodeId, member: Member, summary: &mut LayerSummary) -> Result<(), MergeError> {
-        let xattrs = take_xattrs(member.xattrs, summary)?;
+        let xattrs = take_xattrs(member.xattrs, true, summary)?;
         let inode = self.inode_mut(id);
         (inode.mode, inode.uid, inode.gid, inode.mtime) = (member.mode, member.uid, member.gid, member.mtime);
         inode.xattrs = xattrs;
@@ -317,7 +319,7 @@ impl Tree {
         // Linux gives all symbolic links the same permissions, whatever the archive says.
         let mode = if matches!(body, Body::Symlink(_)) { 0o777 } else { member.mode };
         let Member { uid, gid, mtime, xattrs, .. } = member;
-        let xattrs = take_xattrs(xattrs, summary)?;
+        let xattrs = take_xattrs(xattrs, matches!(body, Body::File(_)), summary)?;
         self.replace(parent, name, Inode { mode, uid, gid, links: 1, mtime, xattrs, body }, layer)?;
         Ok(())
     }
@@ -389,10 +391,13 @@ fn checked_target(target: Vec<u8>) -> Result<Box<[u8]>, MergeError> {
     Ok(target.into())
 }
 
-/// Leaves out what Linux does not know; the rest has to fit.
-fn take_xattrs(xattrs: Vec<Xattr>, summary: &mut LayerSummary) -> Result<Box<[Xattr]>, MergeError> {
+/// Leaves out what Linux does not know, and what users say of links, pipes and devices: Linux lists such attributes and
+/// does not give them out, so that overlay could not copy such a file up (xattr(7), "Extended user attributes"). The rest
+/// has to fit.
+fn take_xattrs(xattrs: Vec<Xattr>, has_users: bool, summary: &mut LayerSummary) -> Result<Box<[Xattr]>, MergeError> {
     let count = xattrs.len();
-    let mut kept: Vec<Xattr> = xattrs.into_iter().filter(|xattr| xattr::is_known(&xattr.name)).collect();
+    let is_kept = |xattr: &Xattr| xattr::is_known(&xattr.name) && (has_users || !xattr.name.starts_with(b"user."));
+    let mut kept: Vec<Xattr> = xattrs.into_iter().filter(is_kept).collect();
     summary.foreign_xattrs += (count - kept.len()) as u64;
     if let Some(xattr) = kept.iter().find(|xattr| !xattr::fits(xattr)) {
         return Err(MergeError::Xattr { name: xattr.name.clone() });

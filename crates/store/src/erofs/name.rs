@@ -4,7 +4,7 @@ use super::merge::MergeError;
 
 /// The longest name in a directory, and the longest path, that Linux knows.
 const NAME_MAX: usize = 255;
-const PATH_MAX: usize = 4096;
+pub(super) const PATH_MAX: usize = 4096;
 
 /// A path below the root: its components, none of them empty, `.` or `..`.
 pub(super) type Components<'a> = Vec<&'a [u8]>;

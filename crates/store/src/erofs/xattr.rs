@@ -21,6 +21,7 @@ const SHARED_MAX: usize = 255;
 const PREFIXES: [(&[u8], u8); 3] = [(b"user.", 1), (b"trusted.", 4), (b"security.", 6)];
 /// Attributes that are a namespace of their own.
 const WHOLE: [(&[u8], u8); 2] = [(b"system.posix_acl_access", 2), (b"system.posix_acl_default", 3)];
+const CAPABILITY: &[u8] = b"security.capability";
 const OVERLAY: &[u8] = b"trusted.overlay.";
 
 /// Splits a name into its namespace and the rest.
@@ -49,7 +50,27 @@ pub(super) fn is_known(name: &[u8]) -> bool {
 
 /// Says whether name and value are within the bounds of Linux and of the format.
 pub(super) fn fits(xattr: &Xattr) -> bool {
-    escape(&xattr.name).len() <= 255 && !xattr.name.contains(&0) && u16::try_from(xattr.value.len()).is_ok()
+    let is_list = WHOLE.iter().any(|(name, _)| *name == xattr.name);
+    escape(&xattr.name).len() <= 255
+        && !xattr.name.contains(&0)
+        && u16::try_from(xattr.value.len()).is_ok()
+        && (!is_list || is_access_list(&xattr.value))
+        && (xattr.name != CAPABILITY || is_capability(&xattr.value))
+}
+
+/// Says whether the kernel can read an access control list (its `linux/posix_acl_xattr.h`). No file system lets a wrong one
+/// be set; in an index it would make a file that nobody can open.
+fn is_access_list(value: &[u8]) -> bool {
+    let Some((version, entries)) = value.split_first_chunk() else { return false };
+    let (entries, rest) = entries.as_chunks::<8>();
+    let is_entry = |entry: &[u8; 8]| match u16::from_le_bytes([entry[0], entry[1]]) {
+        // The owner, the owning group, the mask, everybody else.
+        1 | 4 | 16 | 32 => true,
+        // A user or a group, which has to be somebody.
+        2 | 8 => entry[4..] != [0xff; 4],
+        _ => false,
+    };
+    u32::from_le_bytes(*version) == 2 && rest.is_empty() && entries.iter().all(is_entry)
 }
 
 /// Returns the name under which an attribute is kept below an overlay: its own, unless overlay would take it for an instruction.
@@ -72,6 +93,14 @@ fn encode(xattr: &Xattr) -> Vec<u8> {
     bytes.extend(&xattr.value);
     bytes.resize(bytes.len().next_multiple_of(4), 0);
     bytes
+}
+
+/// Says whether the kernel can read a program's capabilities (its `linux/capability.h`): a word that says how long they are,
+/// in three versions. A wrong one would make a program that nobody can start.
+fn is_capability(value: &[u8]) -> bool {
+    let Some((magic, _)) = value.split_first_chunk() else { return false };
+    let version = u32::from_le_bytes(*magic) >> 24;
+    matches!((version, value.len()), (1, 12) | (2, 20) | (3, 24))
 }
 
 /// The attributes that stand once, and how the others are written.
@@ -172,6 +201,33 @@ mod tests {
             let bytes = encode(&xattr);
             assert_eq!(decode(&bytes), Some((Some(xattr), bytes.len())));
         }
+    }
+
+    #[test]
+    fn an_access_list_that_the_kernel_could_not_read_does_not_fit() {
+        let fits = |value: &[u8]| fits(&xattr("system.posix_acl_access", value));
+        assert!(fits(b"\x02\0\0\0"));
+        assert!(fits(b"\x02\0\0\0\x01\0\x06\0\xff\xff\xff\xff\x02\0\x04\0\xe8\x03\0\0"));
+        for value in [
+            &b""[..],
+            b"none",
+            b"\x02\0\0\0\x01\0\x06\0\xff\xff\xff",
+            b"\x01\0\0\0",
+            b"\x02\0\0\0\x03\0\x06\0\xff\xff\xff\xff",
+            b"\x02\0\0\0\x02\0\x06\0\xff\xff\xff\xff",
+        ] {
+            assert!(!fits(value), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn capabilities_that_the_kernel_could_not_read_do_not_fit() {
+        let fits = |version: u8, length: usize| {
+            let value = [&[1, 0, 0, version][..], &vec![0; length - 4]].concat();
+            fits(&xattr("security.capability", &value))
+        };
+        assert!(fits(1, 12) && fits(2, 20) && fits(3, 24));
+        assert!(!fits(2, 24) && !fits(4, 20) && !fits(0, 4));
     }
 
     #[test]

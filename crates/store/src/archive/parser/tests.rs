@@ -293,3 +293,51 @@ fn an_archive_may_be_empty_or_lack_its_end() {
     // What stands behind the end is nobody's.
     assert_eq!(read(&[vec![0; 512], header("a", b'0', 0, |_| {})].concat()).unwrap(), []);
 }
+
+#[test]
+fn a_device_has_numbers_where_its_format_has_them() {
+    let v7 = |block: &mut [u8; 512]| {
+        block[257..265].fill(0);
+        block[329..337].copy_from_slice(b"0000010\0");
+    };
+    assert_eq!(
+        read_one(&[&header("b", b'4', 0, v7)]).kind,
+        MemberKind::BlockDevice(DeviceNumber { major: 0, minor: 0 })
+    );
+}
+
+#[test]
+fn of_two_headers_before_a_member_the_second_counts() {
+    let member = read_one(&[
+        &pax(&[("path", b"first"), ("uid", b"7")]),
+        &pax(&[("path", b"second")]),
+        &header("x", b'0', 0, |_| {}),
+    ]);
+    assert_eq!((member.path.as_slice(), member.uid), (&b"second"[..], 1));
+}
+
+#[test]
+fn what_readers_of_sparse_files_understand_in_different_ways_is_refused() {
+    let plain = header("s", b'0', 0, |_| {});
+    for (records, member) in [
+        (&[("GNU.sparse.map", &b"0,0"[..])][..], &plain),
+        (&[("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"0")], &plain),
+        (&[("GNU.sparse.major", b"2"), ("GNU.sparse.realsize", b"9")], &plain),
+        (&[("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"1"), ("GNU.sparse.realsize", b"9")], &plain),
+        (&[("GNU.sparse.realsize", b"9")], &header("d/", b'5', 0, |_| {})),
+        (&[("GNU.sparse.realsize", b"9")], &header("l", b'2', 0, |_| {})),
+    ] {
+        let (_, fault) = fault_of(&[&pax(records), member]);
+        assert!(matches!(fault, Fault::Sparse { .. }), "{records:?}: {fault}");
+    }
+    let (_, fault) = fault_of(&[&header("s", b'S', 0, |_| {})]);
+    assert!(matches!(fault, Fault::Sparse { .. }), "a header of POSIX's has no map: {fault}");
+}
+
+#[test]
+fn an_empty_map_is_nothing_but_a_hole() {
+    let records: [(&str, &[u8]); 2] = [("GNU.sparse.size", b"1000"), ("GNU.sparse.map", b"")];
+    let member = read_one(&[&pax(&records), &header("s", b'0', 0, |_| {})]);
+    let MemberKind::File(content) = member.kind else { panic!("{member:?}") };
+    assert_eq!(content.size(), 1000);
+}

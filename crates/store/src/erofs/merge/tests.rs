@@ -420,3 +420,40 @@ fn found_mode(tree: &Tree, path: &[u8]) -> u32 {
     let inode = tree.resolve_link(path).unwrap().inode;
     u32::from(super::super::disk::type_bits(&inode.body) | inode.mode)
 }
+
+#[test]
+fn what_users_say_of_links_and_pipes_is_left_out() {
+    let mut tree = Tree::new();
+    let mut builder = Builder::new(Vec::new());
+    for (kind, path) in [(SYMLINK, "l"), (EntryType::Fifo, "p"), (FILE, "f"), (DIR, "d/")] {
+        let records: [(&str, &[u8]); 2] = [("SCHILY.xattr.user.a", b"v"), ("SCHILY.xattr.trusted.a", b"v")];
+        builder.append_pax_extensions(records).unwrap();
+        let mut header = Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_path(path).unwrap();
+        header.set_link_name("t").unwrap();
+        header.set_size(0);
+        header.set_cksum();
+        builder.append(&header, &b""[..]).unwrap();
+    }
+    let summary = tree.add_layer(Cursor::new(builder.into_inner().unwrap())).unwrap();
+    assert_eq!(summary.foreign_xattrs, 2);
+    let count = |path: &[u8]| tree.lookup(path).unwrap().inode.xattrs.len();
+    assert_eq!([count(b"l"), count(b"p"), count(b"f"), count(b"d")], [1, 1, 2, 2]);
+}
+
+#[test]
+fn a_path_is_no_shorter_because_its_directory_is_known() {
+    let long = |name: &str| ["0123456/".repeat(500).as_bytes(), name.as_bytes()].concat();
+    let mut builder = Builder::new(Vec::new());
+    for path in [long("a"), long(&"b".repeat(100))] {
+        builder.append_pax_extensions([("path", path.as_slice())]).unwrap();
+        let mut header = Header::new_ustar();
+        header.set_path("x").unwrap();
+        header.set_size(0);
+        header.set_cksum();
+        builder.append(&header, &b""[..]).unwrap();
+    }
+    let error = Tree::new().add_layer(Cursor::new(builder.into_inner().unwrap())).unwrap_err();
+    assert!(matches!(error, LayerError::Member { source: MergeError::PathTooLong { length: 4100 }, .. }), "{error:?}");
+}
