@@ -154,7 +154,7 @@ mod tests {
         };
         let entries = vec![entry("one", &[("base", 100), ("top", 10)]), entry("two", &[("base", 100), ("other", 1)])];
         let compressed = vec![(Digest::of(b"base"), Digest::of(b"b.gz")), (Digest::of(b"late"), Digest::of(b"l.gz"))];
-        let catalogue = Catalogue { entries, compressed };
+        let catalogue = Catalogue { entries, compressed, ..Catalogue::default() };
         let running =
             |id: &Digest| (*id == Digest::of(b"one")).then(|| Usage { container: "web".into(), running: true });
         let found = usage(catalogue, &running, |_| 1000);

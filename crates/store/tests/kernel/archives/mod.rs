@@ -33,6 +33,7 @@ type Take = fn(&Arena, &[Case]) -> Vec<Taken>;
 /// Who takes the archives. The first one is ours, which the others are held against.
 const READERS: &[(&str, Take)] = &[
     ("Conductor", readers::index),
+    ("unpacked", readers::directory),
     ("GNU tar", readers::gnu),
     ("bsdtar", readers::libarchive),
     ("Podman", podman::take),

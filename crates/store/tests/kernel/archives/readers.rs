@@ -1,19 +1,23 @@
 //! Those who take archives: our index, as the kernel mounts it, and two tars.
 
 use std::fs::{self, File};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use oci::Digest;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use store::Store;
 use store::erofs::{Layout, Tree, write};
+use store::snapshot::{SnapshotterKind, open};
 use sys::mount::{Filesystem, MountAttrFlags};
 use testkit::archives::{Case, Layer};
+use trace::Recorder;
 
 use super::listing::list;
 use super::{Arena, Taken};
+use crate::fixture::add;
 
 /// Makes an index over the layers and has the kernel mount it.
 pub(super) fn index(arena: &Arena, cases: &[Case]) -> Vec<Taken> {
@@ -36,6 +40,21 @@ pub(super) fn index(arena: &Arena, cases: &[Case]) -> Vec<Taken> {
             panic!("the kernel refuses our index of {:?}: {error}", case.name);
         });
         Ok(list(Path::new(&format!("/proc/self/fd/{}", mount.as_raw_fd()))))
+    })
+}
+
+/// Makes an image of the layers and has it unpacked, as for a kernel that cannot mount an index.
+pub(super) fn directory(arena: &Arena, cases: &[Case]) -> Vec<Taken> {
+    each(cases, |case| {
+        let directory = tempfile::tempdir_in(arena.disk()).unwrap();
+        let store = Store::open(&directory.path().join("store"));
+        let tars: Vec<_> = case.layers.iter().map(|layer| layer.bytes.as_slice()).collect();
+        let image = add(&store, &tars, &["eg"]).map_err(|error| chain(&error))?;
+        let snapshotter = open(SnapshotterKind::Directory, &store, directory.path());
+        let view = snapshotter.view(&image, &Recorder::silent()).unwrap_or_else(|error| {
+            panic!("{:?} was indexed and cannot be unpacked: {error}", case.name);
+        });
+        Ok(list(Path::new(&format!("/proc/self/fd/{}", view.as_fd().as_raw_fd()))))
     })
 }
 
