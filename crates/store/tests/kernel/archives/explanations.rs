@@ -31,6 +31,7 @@ const ROW: Explanation =
 
 const GNU: &[&str] = &["GNU tar"];
 const BSD: &[&str] = &["bsdtar"];
+const UNPACKED: &[&str] = &["unpacked"];
 const PODMAN: &[&str] = &["Podman"];
 const TARS: &[&str] = &["GNU tar", "bsdtar"];
 const TAKEN: &[&str] = &["taken"];

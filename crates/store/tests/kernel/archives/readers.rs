@@ -51,9 +51,7 @@ pub(super) fn directory(arena: &Arena, cases: &[Case]) -> Vec<Taken> {
         let tars: Vec<_> = case.layers.iter().map(|layer| layer.bytes.as_slice()).collect();
         let image = add(&store, &tars, &["eg"]).map_err(|error| chain(&error))?;
         let snapshotter = open(SnapshotterKind::Directory, &store, directory.path());
-        let view = snapshotter.view(&image, &Recorder::silent()).unwrap_or_else(|error| {
-            panic!("{:?} was indexed and cannot be unpacked: {error}", case.name);
-        });
+        let view = snapshotter.view(&image, &Recorder::silent()).map_err(|error| chain(&error))?;
         Ok(list(Path::new(&format!("/proc/self/fd/{}", view.as_fd().as_raw_fd()))))
     })
 }

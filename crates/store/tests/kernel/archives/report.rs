@@ -42,7 +42,8 @@ How Conductor, GNU tar, bsdtar (libarchive) and Podman take the awkward and host
 (`crates/store/tests/kernel/archives`), which fails when a difference has no reason, a reason no difference, or this page
 is not what was found. The versions are those of Debian 12.
 
-Conductor makes an index over the layers and mounts it; the tars unpack the layers one over the other, with the marks of
+Conductor makes an index over the layers and mounts it, and in the column \"unpacked\" unpacks the same image into a
+directory, as for a kernel that cannot mount an index; the tars unpack the layers one over the other, with the marks of
 image-spec applied in between by the letter; Podman loads an image of them and mounts it. Compared are the names, and of
 each file its type, permissions, owner, size, time, target, numbers, attributes, content, and which names are one file.
 \"taken\" is as Conductor takes it, \"otherwise\" is with another outcome, and \"refused\" is with an error. The numbers lead to

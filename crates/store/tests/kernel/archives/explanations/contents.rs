@@ -1,6 +1,6 @@
 //! Why files come out differently.
 
-use super::{BSD, Explanation, GNU, PODMAN, ROW, TARS};
+use super::{BSD, Explanation, GNU, PODMAN, ROW, TARS, UNPACKED};
 
 pub(super) const ALL: &[Explanation] = &[
     Explanation {
@@ -47,6 +47,13 @@ pub(super) const ALL: &[Explanation] = &[
         about: &["owner", "time", "attribute", "size", "content", "there"],
         why: "POSIX lays a global header over all members that follow, key by key. GNU tar does so too (with the last global \
               header alone, and without attributes); bsdtar and Podman read global headers and do not use them.",
+        ..ROW
+    },
+    Explanation {
+        who: UNPACKED,
+        about: &["time"],
+        why: "Unpacked by us, a time before 1901 or after 2446 is the nearest that ext4 can keep. An index keeps all that 64 bits can \
+              tell.",
         ..ROW
     },
     Explanation {

@@ -1,6 +1,6 @@
 //! Why one refuses what another takes.
 
-use super::{BSD, Explanation, GNU, PODMAN, ROW, TAKEN, TARS};
+use super::{BSD, Explanation, GNU, PODMAN, ROW, TAKEN, TARS, UNPACKED};
 
 /// What we refuse.
 pub(super) const OURS: &[Explanation] = &[
@@ -176,6 +176,13 @@ pub(super) const OURS: &[Explanation] = &[
 
 /// What others refuse.
 pub(super) const THEIRS: &[Explanation] = &[
+    Explanation {
+        who: UNPACKED,
+        theirs: &["EFBIG", "ENOSPC"],
+        why: "Unpacked by us, a file or its attributes can be larger than the host's file system takes (16 TiB and a block on ext4): \
+              the image is refused when it is used. An index has no such limits.",
+        ..ROW
+    },
     Explanation {
         who: PODMAN,
         about: TAKEN,
