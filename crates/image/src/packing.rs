@@ -1,9 +1,10 @@
 //! Layers compressed for a registry. The same layer gives the same bytes, on every machine.
 
+mod gzip;
+
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 
-use flate2::GzBuilder;
 use oci::{Digest, Hasher};
 
 /// How layers are compressed.
@@ -50,13 +51,11 @@ impl Packing {
 
 /// Compresses all that comes into a file.
 pub(crate) fn pack(packing: Packing, mut source: impl Read, file: File) -> io::Result<Packed> {
-    let out = Hashing { out: BufWriter::with_capacity(256 * 1024, file), hasher: Hasher::default(), size: 0 };
+    let mut out = Hashing { out: BufWriter::with_capacity(256 * 1024, file), hasher: Hasher::default(), size: 0 };
     let mut out = match packing {
         Packing::Gzip => {
-            // No name and no time: they would differ from machine to machine.
-            let mut encoder = GzBuilder::new().write(out, flate2::Compression::default());
-            io::copy(&mut source, &mut encoder)?;
-            encoder.finish()?
+            gzip::write(source, &mut out)?;
+            out
         }
         Packing::Zstd => {
             let mut encoder = zstd::stream::write::Encoder::new(out, zstd::DEFAULT_COMPRESSION_LEVEL)?;
