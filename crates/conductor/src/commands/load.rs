@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{IsTerminal, Read, stdin};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use image::LoadOptions;
+use image::{LoadOptions, Loaded};
 use oci::Platform;
 
 use super::container_args::flag;
@@ -18,7 +19,7 @@ use crate::ui;
 /// Load the images of an archive
 #[derive(Debug, Args)]
 pub(crate) struct LoadArgs {
-    /// Read from a file instead of standard input
+    /// Read from a file, or from a directory that is an OCI image layout, instead of standard input
     #[arg(short, long, value_name = "FILE")]
     input: Option<PathBuf>,
     /// Take images for this machine and no others: OS/ARCHITECTURE[/VARIANT]
@@ -39,20 +40,29 @@ impl Verb for LoadArgs {
     const GROUP: Group = Group::Image;
 
     fn run(self, context: &Context) -> Outcome {
-        let platform = self.platform.map(|text| flag("platform", text.parse::<Platform>())).transpose()?;
+        let platform = self.platform.as_deref().map(|text| flag("platform", text.parse::<Platform>())).transpose()?;
         let options = LoadOptions { platform };
+        let doing = |path: &PathBuf| format!("cannot open {}", path.display());
         let source: Box<dyn Read> = match &self.input {
-            Some(path) => {
-                let doing = |error| Failure::new(error).doing(format!("cannot open {}", path.display()));
-                Box::new(File::open(path).map_err(doing)?)
+            Some(path) if path.is_dir() => {
+                let directory = File::open(path).map_err(|error| Failure::new(error).doing(doing(path)))?;
+                let (store, recorder) = (context.store()?, context.recorder()?);
+                return self.report(image::load_layout(&store, directory.as_fd(), &options, &recorder)?);
             }
+            Some(path) => Box::new(File::open(path).map_err(|error| Failure::new(error).doing(doing(path)))?),
             None if stdin().is_terminal() => {
                 let failure = Failure::message("an archive is expected on standard input, and that is a terminal");
                 return Err(failure.hint("name a file with -i, or read from a pipe"));
             }
             None => Box::new(stdin()),
         };
-        for loaded in image::load(&context.store()?, source, &options, &context.recorder()?)? {
+        self.report(image::load(&context.store()?, source, &options, &context.recorder()?)?)
+    }
+}
+
+impl LoadArgs {
+    fn report(&self, images: Vec<Loaded>) -> Outcome {
+        for loaded in images {
             let id = loaded.image.id.to_string();
             match &loaded.names[..] {
                 [] if self.quiet => ui::print_line(&id)?,

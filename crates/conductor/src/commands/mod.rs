@@ -37,10 +37,12 @@ mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;
 mod save;
+mod search;
 mod start;
 mod stop;
 mod system;
 mod tag;
+mod tree;
 mod update;
 pub(crate) mod version;
 mod wait;
@@ -207,6 +209,7 @@ pub(crate) static TABLE: &[Entry] = &[
     Entry::of::<login::LogoutArgs>(),
     Entry::of::<push::PushArgs>(),
     Entry::of::<save::SaveArgs>(),
+    Entry::of::<search::SearchArgs>(),
     Entry::of::<tag::TagArgs>(),
     Entry::of::<prune::RmCacheArgs>(),
     Entry::of::<addnetwork::AddNetworkArgs>(),
@@ -262,6 +265,7 @@ pub(crate) static NOUNS: &[Noun] = &[
             Entry::of::<rmi::RmiArgs>().named("rm", &["remove"]),
             Entry::of::<save::SaveArgs>(),
             Entry::of::<tag::TagArgs>(),
+            Entry::of::<tree::TreeArgs>(),
         ],
     },
     Noun {

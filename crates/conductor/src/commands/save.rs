@@ -1,13 +1,14 @@
 //! `save`: writes images into an archive.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use image::Form;
 use oci::Reference;
 use store::{Image, Store, StoreError};
+use trace::Recorder;
 
 use super::{Group, Verb};
 use crate::context::Context;
@@ -40,6 +41,8 @@ enum Format {
     DockerArchive,
     /// An OCI image layout and nothing else
     OciArchive,
+    /// An OCI image layout in a directory
+    OciDir,
 }
 
 impl Verb for SaveArgs {
@@ -54,12 +57,34 @@ impl Verb for SaveArgs {
         let (store, recorder) = (context.store()?, context.recorder()?);
         let images = wanted(&store, &self.images)?;
         let form = match self.format {
+            Format::OciDir => return into_directory(&store, &images, self.output.as_deref(), &recorder),
             Format::DockerArchive => Form::Docker,
             Format::OciArchive => Form::Oci,
         };
         let write = |out: &mut File| image::save(&store, &images, form, out, &recorder).map_err(Failure::from);
         write_archive(self.output.as_deref(), write).map(|()| ExitCode::SUCCESS)
     }
+}
+
+/// Fills a directory beside the one that was asked for, which so is whole or not there.
+fn into_directory(
+    store: &Store,
+    images: &[(Image, Vec<Reference>)],
+    path: Option<&Path>,
+    recorder: &Recorder,
+) -> Outcome {
+    let path = path.ok_or_else(|| Failure::message("--format oci-dir needs a directory: name it with --output"))?;
+    let doing = |error: std::io::Error| Failure::new(error).doing(format!("cannot write {}", path.display()));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    std::fs::create_dir(&beside).map_err(doing)?;
+    let written = image::save_layout(store, images, &beside, recorder).map_err(Failure::from);
+    // A directory that is there may be taken over while it is empty.
+    let written = written.and_then(|()| std::fs::rename(&beside, path).map_err(doing));
+    if written.is_err() {
+        let _ = std::fs::remove_dir_all(&beside);
+    }
+    written.map(|()| ExitCode::SUCCESS)
 }
 
 /// Finds the images, each once, with the names by which they are asked for.

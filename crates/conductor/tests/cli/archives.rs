@@ -217,6 +217,27 @@ fn podman_takes_our_archives_and_we_take_its() {
 }
 
 #[test]
+fn an_image_layout_may_be_a_directory() {
+    let sandbox = busybox();
+    let here = Store::own(&sandbox);
+    let (layout, theirs) = (sandbox.work().join("layout"), sandbox.work().join("theirs"));
+    here.conductor(&["save", "--format", "oci-dir", "-o"]).arg(&layout).arg(IMAGE).run().success();
+    shell(&format!("skopeo copy -q oci:{layout:?} oci:{theirs:?}:box:1"));
+    for (directory, name) in [(&layout, "docker"), (&theirs, "skopeo")] {
+        let there = Store::other(&sandbox, name);
+        there.load(directory);
+        assert_eq!(there.ids(), here.ids(), "{name}");
+        there.runs(&here.ids()[0]);
+    }
+    let said = here.conductor(&["save", "--format", "oci-dir", "-o"]).arg(&layout).arg(IMAGE).fails(1);
+    assert!(said.contains("cannot write") && said.contains("not empty"), "{said}");
+    shell(&format!("rm {layout:?}/blobs/sha256/$(cat {layout:?}/index.json | grep -o '[0-9a-f]\\{{64\\}}' | head -1)"));
+    assert!(here.conductor(&["load", "-i"]).arg(&layout).fails(1).contains("is not there"));
+    assert!(here.conductor(&["load", "-i"]).arg(sandbox.root()).fails(1).contains("no archive of images"));
+    sandbox.assert_clean();
+}
+
+#[test]
 fn a_file_is_whole_or_not_there() {
     let sandbox = busybox();
     let full = sandbox.work().join("full");

@@ -90,6 +90,11 @@ fn the_image_of_a_container_is_the_tree_that_it_had() {
     for name in ["etc/group", "home/.wh..wh..opq", "etc/.wh.group"] {
         assert!(!theirs.lines().any(|found| found == name), "{name} is in {theirs}");
     }
+    let tree = sandbox.conductor(["image", "tree", "two"]).ok();
+    let lines: Vec<_> = tree.lines().collect();
+    assert_eq!(lines[1], "Tags:     [two:latest]", "{tree}");
+    assert!(lines[4].starts_with("├── ID: ") && lines[4].ends_with("Top Layer of: [busybox:latest]"), "{tree}");
+    assert!(lines[5].starts_with("└── ID: ") && lines[5].ends_with("Top Layer of: [two:latest]"), "{tree}");
     // And a second time, over an image that has a whiteout already.
     sandbox.conductor(["commit", "of-two", "three"]).run().success();
     assert_eq!(sandbox.conductor(["run", "--rm", "--network", "none", "three"]).ok(), "mine");

@@ -53,6 +53,9 @@ fn an_image_goes_out_and_comes_back_the_same() {
     assert_eq!(said, format!("Digest: {there}\nStatus: Downloaded newer image for {name}\n{name}"));
     assert_eq!(other.ids(), here.ids());
     other.runs(&name);
+    let found = other.conductor(&["search", "--format", "{{.Name}}", &format!("{}/bo", registry.host())]).ok();
+    assert_eq!(found, format!("{}/team/box", registry.host()));
+    assert!(other.conductor(&["search", "box"]).fails(1).contains("no registry is named"));
     let said = other.conductor(&["pull", &name]).ok();
     assert_eq!(said, format!("Digest: {there}\nStatus: Image is up to date for {name}\n{name}"));
     assert_eq!(

@@ -8,6 +8,7 @@ mod contents;
 mod plan;
 
 use std::io::{BufReader, Read};
+use std::os::fd::BorrowedFd;
 
 use oci::image::ImageConfiguration;
 use oci::{Digest, Platform, Reference};
@@ -18,6 +19,7 @@ use trace::{Explain, Recorder, Step};
 use crate::compression::{BUFFER, Compression, look};
 use crate::documents::{self, DocumentError};
 use crate::manifest::{self, ManifestError};
+use crate::tree::{Cleaning, TreeError, write_tree};
 use contents::Contents;
 use plan::Planned;
 
@@ -160,6 +162,28 @@ pub fn load(
     let planned = plan::plan(&contents, &options.platform.clone().unwrap_or_else(Platform::host))?;
     let admit = |planned| admit(&mut work, &contents, planned, options.platform.as_ref(), recorder);
     planned.into_iter().map(admit).collect()
+}
+
+/// Takes the images out of a directory: an OCI image layout, or an archive that somebody has unpacked.
+pub fn load_layout(
+    store: &Store,
+    directory: BorrowedFd<'_>,
+    options: &LoadOptions,
+    recorder: &Recorder,
+) -> Result<Vec<Loaded>, LoadError> {
+    let (reader, mut writer) = std::io::pipe().map_err(LoadError::Read)?;
+    std::thread::scope(|scope| {
+        // As an archive it is read once and by the same rules, and no path in it is opened by its name.
+        let written = scope.spawn(move || write_tree(directory, &Cleaning::none(), &mut writer));
+        let loaded = load(store, reader, options, recorder);
+        match written.join() {
+            // If we end first it cannot write on; what we say of it is the reason then.
+            Ok(Err(error @ (TreeError::Read { .. } | TreeError::Entry { .. }))) => {
+                Err(LoadError::Read(std::io::Error::other(error)))
+            }
+            _ => loaded,
+        }
+    })
 }
 
 /// Holds an image against what came, and announces it.

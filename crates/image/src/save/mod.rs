@@ -8,6 +8,7 @@ mod plan;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 
 use oci::{Digest, Reference};
 use store::{Image, Store, StoreError};
@@ -55,7 +56,10 @@ pub enum SaveError {
     Store(#[from] StoreError),
 }
 
-struct SaveStep(usize);
+struct SaveStep {
+    layers: usize,
+    directory: bool,
+}
 
 /// Writes images, each with the names that it is to be known by, into an archive. Each part that several of them have is
 /// written once.
@@ -67,19 +71,47 @@ pub fn save(
     recorder: &Recorder,
 ) -> Result<(), SaveError> {
     let parts = plan::plan(store, images, form)?;
-    // Opened before anything is written: from here on nobody's removal can take a layer away.
-    let mut layers = BTreeMap::new();
+    let layers = open_layers(&parts)?;
+    recorder.record(&SaveStep { layers: layers.len(), directory: false });
     for part in &parts {
+        write(part, &layers, out)?;
+    }
+    emit(out, &[0; 1024])
+}
+
+/// Writes images into a new directory, as an OCI image layout.
+pub fn save_layout(
+    store: &Store,
+    images: &[(Image, Vec<Reference>)],
+    directory: &Path,
+    recorder: &Recorder,
+) -> Result<(), SaveError> {
+    let parts = plan::plan(store, images, Form::Oci)?;
+    let layers = open_layers(&parts)?;
+    recorder.record(&SaveStep { layers: layers.len(), directory: true });
+    for part in &parts {
+        let path = directory.join(&part.path);
+        let failed = |call: &str, path: &Path| format!("{call}({})", path.display());
+        if matches!(part.source, Source::Directory) {
+            std::fs::create_dir(&path).call(|| failed("mkdir", &path)).map_err(SaveError::Write)?;
+            continue;
+        }
+        let mut out = File::create_new(&path).call(|| failed("open", &path)).map_err(SaveError::Write)?;
+        write_data(part, &layers, &mut out)?;
+    }
+    Ok(())
+}
+
+/// Opened before anything is written: from here on nobody's removal can take a layer away.
+fn open_layers(parts: &[Part]) -> Result<BTreeMap<Digest, File>, SaveError> {
+    let mut layers = BTreeMap::new();
+    for part in parts {
         if let Source::Layer(layer) = &part.source {
             let opened = File::open(&layer.path).call(|| format!("open({})", layer.path.display()));
             layers.insert(layer.diff_id, opened.map_err(|error| SaveError::Layer(layer.diff_id, error))?);
         }
     }
-    recorder.record(&SaveStep(layers.len()));
-    for part in &parts {
-        write(part, &layers, out)?;
-    }
-    emit(out, &[0; 1024])
+    Ok(layers)
 }
 
 fn write(part: &Part, layers: &BTreeMap<Digest, File>, out: &mut File) -> Result<(), SaveError> {
@@ -89,16 +121,17 @@ fn write(part: &Part, layers: &BTreeMap<Digest, File>, out: &mut File) -> Result
     let path = part.path.clone().into_bytes();
     let entry = Entry { path, kind, mode, uid: 0, gid: 0, size, modified: 0, attributes: Vec::new() };
     emit(out, &entry.encode().call(|| "write(archive)").map_err(SaveError::Write)?)?;
-    match &part.source {
-        Source::Directory => {}
-        Source::Bytes(bytes) => emit(out, bytes)?,
-        Source::Layer(layer) => {
-            let Some(file) = layers.get(&layer.diff_id) else { return Ok(()) };
-            copy(file, layer, out)?;
-        }
-    }
+    write_data(part, layers, out)?;
     let padding = usize::try_from(size.next_multiple_of(512) - size).unwrap_or_default();
     emit(out, &[0; 512][..padding])
+}
+
+fn write_data(part: &Part, layers: &BTreeMap<Digest, File>, out: &mut File) -> Result<(), SaveError> {
+    match &part.source {
+        Source::Directory => Ok(()),
+        Source::Bytes(bytes) => emit(out, bytes),
+        Source::Layer(layer) => layers.get(&layer.diff_id).map_or(Ok(()), |file| copy(file, layer, out)),
+    }
 }
 
 fn copy(mut file: &File, layer: &store::Layer, out: &mut File) -> Result<(), SaveError> {
@@ -118,7 +151,10 @@ fn emit(out: &mut File, bytes: &[u8]) -> Result<(), SaveError> {
 
 impl Explain for SaveStep {
     fn explain(&self) -> Step {
-        let what = format!("write the documents of the images and {} layers into the archive", self.0);
-        Step::host(what, "tar -c oci-layout index.json manifest.json blobs > ARCHIVE")
+        let (place, shell) = match self.directory {
+            true => ("the directory", "cp -r oci-layout index.json blobs DIRECTORY"),
+            false => ("the archive", "tar -c oci-layout index.json manifest.json blobs > ARCHIVE"),
+        };
+        Step::host(format!("write the documents of the images and {} layers into {place}", self.layers), shell)
     }
 }
