@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use testkit::registry::{Authority, Fault, Memory, Real, RealOptions, Reply, Server};
-use testkit::{Conductor, Sandbox};
+use testkit::Conductor;
 
 use crate::archives::{Store, shell, with_podman};
 use crate::{IMAGE, busybox, sandbox};

@@ -36,7 +36,7 @@ impl Transfer<'_> {
         let mut work = lock(work);
         let layer = work.finish(writer).map_err(self.refused())?;
         if layer.diff_id != wanted.diff_id {
-            let (name, actual, expected) = (self.name.familiar(), layer.diff_id, wanted.diff_id);
+            let (name, actual, expected) = (self.name.familiar(), layer.diff_id, wanted.diff_id.to_string());
             return Err(PullError::WrongLayer { digest, name, actual, expected });
         }
         work.keep(&layer, &self.compressed(wanted)).map_err(self.refused())?;

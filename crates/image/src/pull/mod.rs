@@ -45,7 +45,7 @@ pub struct Pulled {
 pub enum PullError {
     /// The registry did not give it.
     #[error(transparent)]
-    Registry(#[from] registry::Error),
+    Registry(Box<registry::Error>),
     /// A manifest or an index is of no use.
     #[error("{document} of {name} is of no use")]
     Manifest {
@@ -54,7 +54,7 @@ pub enum PullError {
         /// The image.
         name: String,
         /// Why.
-        source: ManifestError,
+        source: Box<ManifestError>,
     },
     /// Indexes lead to indexes, and so on.
     #[error("the indexes of {0} lead from one to the other more than {1} times")]
@@ -109,7 +109,7 @@ pub enum PullError {
         /// The diff-id of what came.
         actual: Digest,
         /// The diff-id that the configuration names.
-        expected: Digest,
+        expected: String,
     },
     /// The store refused.
     #[error("cannot keep {name}")]
@@ -117,8 +117,14 @@ pub enum PullError {
         /// The image.
         name: String,
         /// Why.
-        source: StoreError,
+        source: Box<StoreError>,
     },
+}
+
+impl From<registry::Error> for PullError {
+    fn from(error: registry::Error) -> Self {
+        Self::Registry(Box::new(error))
+    }
 }
 
 /// How many layers come at once.
@@ -161,7 +167,7 @@ fn find(store: &Store, name: &Reference, planned: &Planned) -> Result<Option<Ima
             Ok(Some(image).filter(|_| same && whole))
         }
         Err(StoreError::NotFound(_)) => Ok(None),
-        Err(source) => Err(PullError::Store { name: name.familiar(), source }),
+        Err(source) => Err(PullError::Store { name: name.familiar(), source: Box::new(source) }),
     }
 }
 
@@ -203,7 +209,7 @@ impl Transfer<'_> {
 
     fn refused(&self) -> impl Fn(StoreError) -> PullError {
         let name = self.name.familiar();
-        move |source| PullError::Store { name: name.clone(), source }
+        move |source| PullError::Store { name: name.clone(), source: Box::new(source) }
     }
 }
 

@@ -67,7 +67,7 @@ fn follow(
         let fault = |source| PullError::Manifest {
             document: format!("the manifest {}", found.digest),
             name: name.familiar(),
-            source,
+            source: Box::new(source),
         };
         match Document::parse(&found.bytes).map_err(fault)? {
             Document::Manifest(manifest) => return Ok((found, listed_in, manifest)),
@@ -110,8 +110,10 @@ fn check_platform(
     match manifest::demand(&own, wanted) {
         Ok(()) => Ok(None),
         Err(_) if options.platform.is_none() => Ok(Some(own)),
-        Err(source) => {
-            Err(PullError::Manifest { document: "the configuration".to_owned(), name: name.familiar(), source })
-        }
+        Err(source) => Err(PullError::Manifest {
+            document: "the configuration".to_owned(),
+            name: name.familiar(),
+            source: Box::new(source),
+        }),
     }
 }

@@ -45,14 +45,14 @@ pub struct Pushed {
 pub enum PushError {
     /// The registry did not take it.
     #[error(transparent)]
-    Registry(#[from] registry::Error),
+    Registry(Box<registry::Error>),
     /// Its manifest is of no use.
     #[error("the manifest of {name} is of no use")]
     Manifest {
         /// The image.
         name: String,
         /// Why.
-        source: ManifestError,
+        source: Box<ManifestError>,
     },
     /// The name is one that nothing can be pushed to.
     #[error("{0} carries a digest: an image is pushed to a tag, and its digest follows from what it is")]
@@ -71,8 +71,14 @@ pub enum PushError {
         /// The image.
         name: String,
         /// Why.
-        source: StoreError,
+        source: Box<StoreError>,
     },
+}
+
+impl From<registry::Error> for PushError {
+    fn from(error: registry::Error) -> Self {
+        Self::Registry(Box::new(error))
+    }
 }
 
 /// How many layers go at once.
@@ -90,15 +96,15 @@ pub fn push(
     if name.digest().is_some() {
         return Err(PushError::Digest(name.familiar()));
     }
-    let refused = |source| PushError::Store { name: name.familiar(), source };
+    let refused = |source| PushError::Store { name: name.familiar(), source: Box::new(source) };
     let image = store.images().resolve_exactly(name).map_err(refused)?;
     let own = store.images().document(&image.manifest).map_err(refused)?;
     let parsed = match Document::parse(&own) {
         Ok(Document::Manifest(manifest)) => manifest,
         Ok(Document::Index(_)) => {
-            return Err(PushError::Manifest { name: name.familiar(), source: ManifestError::Faceless });
+            return Err(PushError::Manifest { name: name.familiar(), source: Box::new(ManifestError::Faceless) });
         }
-        Err(source) => return Err(PushError::Manifest { name: name.familiar(), source }),
+        Err(source) => return Err(PushError::Manifest { name: name.familiar(), source: Box::new(source) }),
     };
     let repository = client.repository(name)?;
     // What is removed meanwhile stays until we are through.
@@ -185,7 +191,7 @@ impl Transfer<'_> {
 
     fn refused(&self) -> impl Fn(StoreError) -> PushError {
         let name = self.name.familiar();
-        move |source| PushError::Store { name: name.clone(), source }
+        move |source| PushError::Store { name: name.clone(), source: Box::new(source) }
     }
 }
 
