@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#,
         layer.diff_id
     );
-    let documents = Documents { config: config.into_bytes(), manifest: b"{}".to_vec() };
+    let documents = Documents { config: config.into_bytes(), manifest: b"{}".to_vec(), listed_in: None };
     let image = work.commit(&documents, &["measured".parse()?], &Recorder::silent())?;
     rustix::fs::syncfs(File::open(&directory)?)?;
     let snapshots = snapshot::open(SnapshotterKind::Directory, &store, &directory);
