@@ -65,7 +65,8 @@ impl Context {
 
     /// Opens the store of images.
     pub(crate) fn store(&self) -> Result<Store, Failure> {
-        Ok(Store::open(&self.root()?))
+        let largest = self.settings()?.largest_layer.unwrap_or(store::LARGEST_LAYER);
+        Ok(Store::open(&self.root()?).with_largest_layer(largest))
     }
 
     /// Returns the directory of images and containers.

@@ -128,7 +128,8 @@ impl Engine {
     /// Returns the engine with what the host's administrator has chosen.
     #[must_use]
     pub fn with_settings(self, settings: Settings) -> Self {
-        Self { snapshotter: settings.snapshotter, settings: Some(settings), ..self }
+        let store = self.store.with_largest_layer(settings.largest_layer.unwrap_or(store::LARGEST_LAYER));
+        Self { store, snapshotter: settings.snapshotter, settings: Some(settings), ..self }
     }
 
     /// Returns the engine with a snapshotter of the caller's choice.

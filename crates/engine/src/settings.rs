@@ -23,6 +23,8 @@ pub struct Settings {
     pub publish_address: Option<IpAddr>,
     /// Where the subnets of networks are cut from.
     pub address_pools: Vec<AddressPool>,
+    /// The most bytes that a layer may have, unpacked; 64 GiB where nothing is chosen.
+    pub largest_layer: Option<u64>,
     /// How images become trees of files: `auto`, `erofs` or `directory`.
     pub snapshotter: SnapshotterKind,
 }

@@ -51,6 +51,12 @@ pub enum StoreError {
         /// The diff-id of the bytes that came.
         actual: Digest,
     },
+    /// A layer unpacks to more than anybody wants.
+    #[error("the layer unpacks to more than {most} bytes; if that is meant, set largest_layer in the configuration")]
+    LayerTooLarge {
+        /// The bound.
+        most: u64,
+    },
     /// The image lacks a layer that its configuration names.
     #[error("layer {0} is missing from the store")]
     MissingLayer(Digest),

@@ -55,6 +55,6 @@ pub use image::{ChainId, Image, Layer};
 pub use images::Images;
 pub use layout::Layout;
 pub use step::StoreStep;
-pub use store::{Durability, Store};
+pub use store::{Durability, LARGEST_LAYER, Store};
 pub use usage::{ImageUsage, ImagesUsage, tree_size};
 pub use work::{Documents, LayerWriter, Work};

@@ -24,7 +24,11 @@ use crate::{Images, Layout, StoreError, Work, file};
 #[derive(Debug, Clone)]
 pub struct Store {
     layout: Layout,
+    largest_layer: u64,
 }
+
+/// How long a layer may become that is being written: something that unpacks to more has been made to fill a disk.
+pub const LARGEST_LAYER: u64 = 64 << 30;
 
 /// Whether content must outlive a power failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +50,17 @@ impl Store {
     pub fn open(root: &Path) -> Self {
         // Paths go to the kernel as mount sources, and to steps as something to type elsewhere.
         let root = std::path::absolute(root).unwrap_or_else(|_| PathBuf::from(root));
-        Self { layout: Layout::new(root) }
+        Self { layout: Layout::new(root), largest_layer: LARGEST_LAYER }
+    }
+
+    /// Returns the store with another bound to the length of new layers.
+    #[must_use]
+    pub fn with_largest_layer(self, largest_layer: u64) -> Self {
+        Self { largest_layer, ..self }
+    }
+
+    pub(crate) fn largest_layer(&self) -> u64 {
+        self.largest_layer
     }
 
     /// Returns the paths of the store.

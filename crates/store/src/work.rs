@@ -63,6 +63,7 @@ pub struct LayerWriter {
     path: PathBuf,
     hasher: Hasher,
     size: u64,
+    most: u64,
     buffer: Vec<u8>,
 }
 
@@ -108,7 +109,8 @@ impl Work {
         self.begun += 1;
         let path = self.path.join(format!("layers/unfinished-{}", self.begun));
         let file = file::create(&path).doing(|| "start a layer")?;
-        Ok(LayerWriter { file, path, hasher: Hasher::default(), size: 0, buffer: Vec::with_capacity(BUFFER) })
+        let (most, buffer) = (self.store.largest_layer(), Vec::with_capacity(BUFFER));
+        Ok(LayerWriter { file, path, hasher: Hasher::default(), size: 0, most, buffer })
     }
 
     /// Ends a layer: its digest is known, and its bytes are on the disk.
@@ -295,6 +297,9 @@ impl LayerWriter {
 
     /// Takes the next bytes; the same as writing, with an error that says what failed.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        if self.size + bytes.len() as u64 > self.most {
+            return Err(StoreError::LayerTooLarge { most: self.most });
+        }
         self.write_all(bytes).call(|| format!("write({})", self.path.display())).doing(|| "write a layer")
     }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::registry::{Authority, Fault, Memory, Real, RealOptions, Reply, Server};
 use testkit::Conductor;
+use testkit::registry::{Authority, Fault, Memory, Real, RealOptions, Reply, Server};
 
 use crate::archives::{Store, shell, with_podman};
 use crate::{IMAGE, busybox, sandbox};
@@ -337,6 +337,31 @@ fn what_a_registry_sends_wrong_is_named_and_changes_nothing() {
     made.server.fail_often(9, "GET", "/manifests/1", Fault::Answer(Reply::raw("nor is this\r\n\r\n")));
     fails("1", &["manifest"]);
     store.conductor(&["image", "prune", "-f"]).run().success();
+    assert_eq!(store.left(), "");
+    sandbox.assert_clean();
+}
+
+#[test]
+fn a_layer_that_unpacks_without_measure_is_refused() {
+    let (sandbox, mut made) = (sandbox(), Made::new());
+    let store = Store::own(&sandbox);
+    // Two hundred megabytes of nothing, in two hundred kilobytes.
+    let mut header = tar::Header::new_ustar();
+    header.set_size(200 << 20);
+    header.set_cksum();
+    let bomb = packed(&[header.as_bytes().to_vec(), vec![0; (200 << 20) + 1024]].concat());
+    made.layers = [(made.memory.add_blob(bomb.clone()), bomb.len()); 2];
+    let diff_ids = [oci::Digest::of(b"x"), oci::Digest::of(b"y")];
+    let config = json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}});
+    made.publish("bomb", &config, &json!({}));
+    let settings = sandbox.work().join("config.json");
+    std::fs::write(&settings, "{\"largest_layer\": 100000000}").unwrap();
+    let said = store.conductor(&["pull", &made.name("bomb")]).env("CONDUCTOR_CONFIG", &settings).fails(1);
+    assert!(said.contains("more than 100000000 bytes") && said.contains("largest_layer"), "{said}");
+    let archive = sandbox.work().join("bomb.tar.gz");
+    std::fs::write(&archive, &bomb).unwrap();
+    let said = store.conductor(&["import"]).arg(&archive).arg("bomb").env("CONDUCTOR_CONFIG", &settings).fails(1);
+    assert!(said.contains("largest_layer"), "{said}");
     assert_eq!(store.left(), "");
     sandbox.assert_clean();
 }
