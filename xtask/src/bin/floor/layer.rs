@@ -23,16 +23,22 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 pub(crate) fn keep(words: &[String]) -> io::Result<()> {
     let [source, kept] = words else { return Err(io::Error::other("SOURCE FILE")) };
     let mut came = BufReader::with_capacity(PIECE, Hashed::new(open(source)?));
-    let mut out = Hashed::new(File::create(kept)?);
-    if came.fill_buf()?.starts_with(GZIP) {
+    let mut file = File::create(kept)?;
+    let packed = came.fill_buf()?.starts_with(GZIP);
+    // What is not packed is hashed once: what comes is what is kept.
+    let went = if packed {
+        let mut out = Hashed::new(&mut file);
         pour(&mut GzDecoder::new(&mut came), &mut out)?;
+        // A blob is read to its end, whatever was packed in it.
+        io::copy(&mut came, &mut io::sink())?;
+        Some(out.hash)
     } else {
-        pour(&mut came, &mut out)?;
-    }
-    // A blob is read to its end, whatever was packed in it.
-    io::copy(&mut came, &mut io::sink())?;
-    out.inner.sync_all()?;
-    tell(came.into_inner().hash, out.hash);
+        pour(&mut came, &mut file)?;
+        None
+    };
+    file.sync_all()?;
+    let came = came.into_inner().hash;
+    tell(came.clone(), went.unwrap_or(came));
     Ok(())
 }
 
