@@ -30,6 +30,7 @@ pub(super) const ROWS: &[Row] = &[
     Row { name: "idle", measure: idle },
     Row { name: "scale", measure: super::scale::scale },
     Row { name: "index", measure: index },
+    Row { name: "images", measure: super::images::images },
     Row { name: "size", measure: size },
     Row { name: "seccomp", measure: super::filter::seccomp },
 ];
@@ -208,6 +209,6 @@ fn only_file(directory: &Path) -> Outcome<String> {
     }
 }
 
-fn kib_to_megabytes(kib: u64) -> f64 {
+pub(super) fn kib_to_megabytes(kib: u64) -> f64 {
     u32::try_from(kib).map_or(f64::NAN, |kib| f64::from(kib) * 1024.0 / 1e6)
 }

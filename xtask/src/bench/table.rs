@@ -59,6 +59,11 @@ impl Figure {
         Self { bound: Bound::AtLeast, ..Self::plain(what, "MB/s", subjects, budget) }
     }
 
+    /// A ratio that is told beside others and has no budget.
+    pub(super) fn told(what: &str, unit: &'static str, subjects: &[(&str, f64)], to: &str) -> Self {
+        Self::ratio(what, unit, subjects, to, f64::INFINITY)
+    }
+
     /// A row that could not be measured.
     pub(super) fn failed(what: &str, reason: &str) -> Self {
         Self { what: what.into(), failed: Some(reason.into()), ..Self::default() }
@@ -78,7 +83,8 @@ impl Figure {
             Bound::AtLeast => (">=", "  under"),
         };
         let (subjects, measure) = (format!("{} {unit}", subjects.join(", ")), format!("{measure:.2} {measure_unit}"));
-        format!("{what:<34} {subjects:<52} {measure:>14}   {sign} {budget}{verdict}\n")
+        let held = if budget.is_finite() { format!("{sign} {budget}{verdict}") } else { "-".to_owned() };
+        format!("{what:<34} {subjects:<52} {measure:>14}   {held}\n")
     }
 }
 
@@ -114,6 +120,12 @@ mod tests {
         let line = |rate| Figure::rate("log", &[("floor", 900.0), ("conductor", rate)], 100.0).line();
         assert!(line(99.0).trim_end().ends_with("99.00 MB/s   >= 100  under"), "{}", line(99.0));
         assert!(line(101.0).trim_end().ends_with(">= 100"), "{}", line(101.0));
+    }
+
+    #[test]
+    fn a_ratio_without_a_budget_is_told_and_held_against_nothing() {
+        let figure = Figure::told("pull", "ms", &[("floor", 2.0), ("conductor", 5.0)], "floor");
+        assert!(figure.line().ends_with("2.50 x floor   -\n"), "{}", figure.line());
     }
 
     #[test]

@@ -10,7 +10,8 @@
 //! process that started it, so the one that starts it has to be small.
 //!
 //! `floor calls [FILTER]` times system calls under a filter, `floor death` how soon a death is known. `floor write`, `floor
-//! copy` and `floor check` are the ends and the middle of a pipe, `floor serve` and `floor ask` those of a connection.
+//! copy` and `floor check` are the ends and the middle of a pipe, `floor serve` and `floor ask` those of a connection, `floor
+//! keep` and `floor pack` take a layer of an image and give it away.
 
 #![allow(unsafe_code, reason = "the floor is made of bare system calls, through the one function in `bare`")]
 #![allow(clippy::cast_possible_truncation, reason = "the arguments of a call are words of the machine")]
@@ -20,6 +21,7 @@ mod bare;
 mod calls;
 mod confine;
 mod death;
+mod layer;
 mod link;
 mod processors;
 mod root;
@@ -58,10 +60,12 @@ fn main() -> ExitCode {
         Some("write") => stream::write(&words[1..]).map(|()| 0),
         Some("copy") => stream::copy().map(|()| 0),
         Some("check") => stream::check(&words[1..]).map(|()| 0),
+        Some("keep") => layer::keep(&words[1..]).map(|()| 0),
+        Some("pack") => layer::pack(&words[1..]).map(|()| 0),
         Some("serve") => talk::serve(words.get(1)).map(|()| 0),
         Some("ask") => talk::ask().map(|()| 0),
         Some("image" | "bundle") => Work::parse(&words).and_then(|work| run(&work)),
-        _ => Err(io::Error::other("floor ask|image|bundle|calls|check|copy|death|serve|stopwatch|write")),
+        _ => Err(io::Error::other("floor ask|image|bundle|calls|check|copy|death|keep|pack|serve|stopwatch|write")),
     };
     match done {
         Ok(code) => ExitCode::from(code),
