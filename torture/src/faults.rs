@@ -212,9 +212,11 @@ fn traced(context: &Context, words: &[&str], judge: &mut dyn FnMut(Call) -> Verd
     let files = context.answer_files();
     command.stdin(Stdio::piped());
     command.stdout(files.create("out").map_err(cannot)?).stderr(files.create("err").map_err(cannot)?);
+    // A monitor that only happens to run has no part in an operation on images.
+    let followed = |told: &str| OPERATIONS.contains(&words) && told.contains(" monitor ");
     let monitors: Vec<(u32, String)> = processes(context)
         .into_iter()
-        .filter(|(_, words)| words.contains(" monitor "))
+        .filter(|(_, told)| followed(told))
         .enumerate()
         .map(|(number, (pid, _))| (pid, format!("monitor{number}")))
         .collect();
@@ -278,6 +280,8 @@ fn error_of(call: &Call) -> Option<Errno> {
         Sysno::openat | Sysno::openat2 | Sysno::open | Sysno::pipe2 | Sysno::socket | Sysno::socketpair => {
             Errno::EMFILE
         }
+        Sysno::connect => Errno::ECONNREFUSED,
+        Sysno::sendto | Sysno::sendmsg | Sysno::recvfrom | Sysno::recvmsg => Errno::ECONNRESET,
         Sysno::accept4 | Sysno::epoll_create1 | Sysno::eventfd2 | Sysno::signalfd4 | Sysno::memfd_create => {
             Errno::EMFILE
         }
