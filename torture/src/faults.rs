@@ -43,7 +43,7 @@ pub(crate) fn run(context: &Context) -> Result<Findings, Failure> {
     for operation in OPERATIONS {
         faults.extend(planned(context, operation, &mut findings)?);
     }
-    let faults = chosen(context, faults, "faults");
+    let faults = chosen(context, faults, "faults", 120);
     for (round, fault) in faults.iter().enumerate() {
         one(context, round, fault, &mut findings)?;
         findings.rounds += 1;
@@ -51,10 +51,11 @@ pub(crate) fn run(context: &Context) -> Result<Findings, Failure> {
     Ok(findings)
 }
 
-/// Takes as many of the faults as are asked for, in an order that the seed chooses; all, where nothing is said.
-pub(crate) fn chosen(context: &Context, mut faults: Vec<Fault>, name: &str) -> Vec<Fault> {
+/// Takes as many of the faults as are asked for, in an order that the seed chooses; all, where nothing is said, and `short` in the
+/// short form.
+pub(crate) fn chosen(context: &Context, mut faults: Vec<Fault>, name: &str, short: usize) -> Vec<Fault> {
     let all = faults.len();
-    if let Some(wanted) = context.rounds.or(context.short.then_some(120)) {
+    if let Some(wanted) = context.rounds.or(context.short.then_some(short)) {
         shuffle(&mut faults, context.seed);
         faults.truncate(wanted);
     }

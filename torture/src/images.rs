@@ -59,7 +59,7 @@ pub(crate) fn run(context: &Context) -> Result<Findings, Failure> {
         faults.extend(faults_of(context, operation)?);
         clear(&mut checks)?;
     }
-    for (round, fault) in chosen(context, faults, "images").iter().enumerate() {
+    for (round, fault) in chosen(context, faults, "images", 80).iter().enumerate() {
         one(context, &scene, round, fault, &mut findings)?;
         findings.rounds += 1;
     }
