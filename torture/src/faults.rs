@@ -43,7 +43,7 @@ pub(crate) fn run(context: &Context) -> Result<Findings, Failure> {
     for operation in OPERATIONS {
         faults.extend(planned(context, operation, &mut findings)?);
     }
-    let faults = chosen(context, faults, "faults");
+    let faults = chosen(context, faults, "faults", 120);
     for (round, fault) in faults.iter().enumerate() {
         one(context, round, fault, &mut findings)?;
         findings.rounds += 1;
@@ -51,10 +51,11 @@ pub(crate) fn run(context: &Context) -> Result<Findings, Failure> {
     Ok(findings)
 }
 
-/// Takes as many of the faults as are asked for, in an order that the seed chooses; all, where nothing is said.
-pub(crate) fn chosen(context: &Context, mut faults: Vec<Fault>, name: &str) -> Vec<Fault> {
+/// Takes as many of the faults as are asked for, in an order that the seed chooses; all, where nothing is said, and `short` in the
+/// short form.
+pub(crate) fn chosen(context: &Context, mut faults: Vec<Fault>, name: &str, short: usize) -> Vec<Fault> {
     let all = faults.len();
-    if let Some(wanted) = context.rounds.or(context.short.then_some(120)) {
+    if let Some(wanted) = context.rounds.or(context.short.then_some(short)) {
         shuffle(&mut faults, context.seed);
         faults.truncate(wanted);
     }
@@ -212,9 +213,11 @@ fn traced(context: &Context, words: &[&str], judge: &mut dyn FnMut(Call) -> Verd
     let files = context.answer_files();
     command.stdin(Stdio::piped());
     command.stdout(files.create("out").map_err(cannot)?).stderr(files.create("err").map_err(cannot)?);
+    // A monitor that only happens to run has no part in an operation on images.
+    let followed = |told: &str| OPERATIONS.contains(&words) && told.contains(" monitor ");
     let monitors: Vec<(u32, String)> = processes(context)
         .into_iter()
-        .filter(|(_, words)| words.contains(" monitor "))
+        .filter(|(_, told)| followed(told))
         .enumerate()
         .map(|(number, (pid, _))| (pid, format!("monitor{number}")))
         .collect();
@@ -278,6 +281,8 @@ fn error_of(call: &Call) -> Option<Errno> {
         Sysno::openat | Sysno::openat2 | Sysno::open | Sysno::pipe2 | Sysno::socket | Sysno::socketpair => {
             Errno::EMFILE
         }
+        Sysno::connect => Errno::ECONNREFUSED,
+        Sysno::sendto | Sysno::sendmsg | Sysno::recvfrom | Sysno::recvmsg => Errno::ECONNRESET,
         Sysno::accept4 | Sysno::epoll_create1 | Sysno::eventfd2 | Sysno::signalfd4 | Sysno::memfd_create => {
             Errno::EMFILE
         }

@@ -20,7 +20,9 @@ mod peer;
 mod power;
 mod report;
 mod seed;
+mod store;
 mod tracer;
+mod writers;
 
 use std::process::ExitCode;
 
@@ -36,6 +38,7 @@ const EXPERIMENTS: &[(&str, Experiment)] = &[
     ("kills", kills::run),
     ("faults", faults::run),
     ("images", images::run),
+    ("writers", writers::run),
     ("histories", histories::run),
     ("networks", networks::run),
     ("full", full::run),

@@ -17,6 +17,7 @@ use crate::context::{Context, Failure, IMAGE};
 use crate::disk::{Mount, format, own_mounts, tool};
 use crate::report::{Findings, Kind};
 use crate::seed::Random;
+use crate::store::{ARCHIVE, Remote, publish, settle, strays_alone, swept};
 
 /// How many work at once until the cut.
 const CLIENTS: usize = 3;
@@ -41,7 +42,10 @@ type Book = Mutex<Page>;
 pub(crate) fn run(context: &Context) -> Result<Findings, Failure> {
     own_mounts()?;
     let place = context.directory().join("power");
-    std::fs::create_dir_all(&place).map_err(|error| Failure(error.to_string()))?;
+    let there = std::fs::create_dir_all(&place).and_then(|()| std::env::set_current_dir(&place));
+    there.map_err(|error| Failure(error.to_string()))?;
+    let mut findings = Findings::default();
+    let _remote = prepare(&mut Checks { context, round: 0, findings: &mut findings })?;
     let below = place.join("btrfs.img");
     format(&below, 6 << 30, &["mkfs.btrfs", "--quiet"])?;
     let _files = Mount::new(&["-o", "loop"], &below, &place.join("files"))?;
@@ -53,7 +57,6 @@ pub(crate) fn run(context: &Context) -> Result<Findings, Failure> {
     first.import()?;
     let furniture = bare(&first)?;
     mount.unmount()?;
-    let mut findings = Findings::default();
     for round in 0..context.rounds_or(100, 4) {
         let scene = Scene { context, place: &place, disk: &disk, furniture: &furniture, round };
         scene.play(&mut findings)?;
@@ -62,12 +65,37 @@ pub(crate) fn run(context: &Context) -> Result<Findings, Failure> {
     Ok(findings)
 }
 
+/// Makes what each client loads and pulls: the same image under names of its own. None of it is on the disk that is cut.
+fn prepare(checks: &mut Checks<'_>) -> Result<Remote, Failure> {
+    let remote = Remote::start(checks)?;
+    for client in 0..CLIENTS {
+        let (name, archive) = loaded(client);
+        checks.succeed(&["load", "-q", "-i", ARCHIVE])?;
+        checks.succeed(&["tag", "fresh", &name])?;
+        checks.succeed(&["save", "-o", &archive, &name])?;
+        publish(checks, "fresh", &pulled(client))?;
+    }
+    settle(checks)?;
+    Ok(remote)
+}
+
+/// Returns the name that a client's archive gives, and the archive.
+fn loaded(client: usize) -> (String, String) {
+    (format!("loaded{client}"), format!("loaded{client}.tar"))
+}
+
+/// Returns the name of the image that a client pulls.
+fn pulled(client: usize) -> String {
+    format!("registry.test/pulled{client}")
+}
+
 /// Says which files a store has that once had an image more, and has it no longer.
 fn bare(context: &Context) -> Result<Census, Failure> {
     let archive = context.archive().to_string_lossy().into_owned();
     for words in [&["import", &archive, "passing"][..], &["rmi", "passing"]] {
         context.ended(words)?;
     }
+    context.ended(&["image", "prune", "-f"])?;
     Ok(Census::take(&[&context.root()]))
 }
 
@@ -92,7 +120,10 @@ impl Scene<'_> {
         let mut checks = Checks { context: &context, round: self.round, findings };
         let sure =
             before.into_iter().filter(|(name, known)| *known != Known::Uncertain && after.get(name) == Some(known));
+        let what = "after the cut";
+        strays_alone(&mut checks, what)?;
         judge(&mut checks, &sure.collect())?;
+        swept(&mut checks, what)?;
         self.nothing_left(&mut checks)?;
         mount.unmount()?;
         [running, cut].iter().try_for_each(std::fs::remove_file).map_err(|error| Failure(error.to_string()))
@@ -158,28 +189,52 @@ fn work(context: &Context, client: usize, mut random: Random, book: &Book, over:
     };
     let went =
         |words: &[&str]| context.ended(words).is_ok_and(|output| output.is_some_and(|output| output.status.success()));
+    // Makes something, or removes it, and books it; while it does so nothing is certain.
+    let make = |name: &str, known: Known, words: &[&str]| {
+        note(name, Some(Known::Uncertain));
+        let made = went(words);
+        note(name, Some(if made { known } else { Known::Uncertain }));
+        made
+    };
+    let remove = |name: &str, words: &[&str]| {
+        note(name, Some(Known::Uncertain));
+        if went(words) {
+            note(name, None);
+        }
+    };
+    let (own, own_archive) = loaded(client);
     let mut number = 0;
     while !over.load(Ordering::Relaxed) {
         number += 1;
         let name = format!("c{client}-{number}");
-        note(&name, Some(Known::Uncertain));
-        let made = match random.below(3) {
-            0 => went(&["create", "--network", "none", "-v", "/data", "--name", &name, IMAGE, "true"])
-                .then_some(Known::Container),
-            1 => went(&["import", &archive, &name]).then_some(Known::Image),
+        let mut image = None;
+        let mut container = false;
+        match random.below(6) {
+            0 => {
+                let words = ["create", "--network", "none", "-v", "/data", "--name", &name, IMAGE, "true"];
+                container = make(&name, Known::Container, &words);
+            }
+            1 => image = make(&name, Known::Image, &["import", &archive, &name]).then(|| name.clone()),
+            2 => image = make(&own, Known::Image, &["load", "-q", "-i", &own_archive]).then(|| own.clone()),
+            3 => image = make(&pulled(client), Known::Image, &["pull", "-q", &pulled(client)]).then(|| pulled(client)),
             _ => {
-                let run = went(&["run", "-d", "--network", "none", "--name", &name, IMAGE, "sleep", "1000"]);
-                let kept = run && went(&["exec", &name, "sh", "-c", "echo kept > /kept; sync"]);
-                kept.then_some(Known::Kept)
+                note(&name, Some(Known::Uncertain));
+                container = went(&["run", "-d", "--network", "none", "--name", &name, IMAGE, "sleep", "1000"]);
+                if container && went(&["exec", &name, "sh", "-c", "echo kept > /kept; sync"]) {
+                    note(&name, Some(Known::Kept));
+                    let committed = format!("{name}-committed");
+                    image = make(&committed, Known::Image, &["commit", &name, &committed]).then_some(committed);
+                }
             }
-        };
-        note(&name, Some(made.unwrap_or(Known::Uncertain)));
-        if random.below(2) == 0 {
-            note(&name, Some(Known::Uncertain));
-            let words: &[&str] = if made == Some(Known::Image) { &["rmi", &name] } else { &["rm", "-f", "-v", &name] };
-            if went(words) {
-                note(&name, None);
-            }
+        }
+        if container && random.below(2) == 0 {
+            remove(&name, &["rm", "-f", "-v", &name]);
+        }
+        if let Some(image) = image.filter(|_| random.below(2) == 0) {
+            remove(&image, &["rmi", &image]);
+        }
+        if random.below(4) == 0 {
+            went(&["image", "prune", "-f"]);
         }
     }
 }
@@ -199,7 +254,7 @@ fn judge(checks: &mut Checks<'_>, known: &Page) -> Result<(), Failure> {
     }
     for (name, known) in known {
         if *known == Known::Image {
-            let words = ["run", "--rm", "--network", "none", name, "true"];
+            let words = ["run", "--rm", "--pull", "never", "--network", "none", name, "true"];
             checks.succeed(&words)?;
         } else if !listed.iter().any(|(listed, _)| listed == name) {
             checks.add(Kind::Lost, &format!("{name} was acknowledged, and is gone after the cut"));

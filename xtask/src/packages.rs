@@ -87,7 +87,7 @@ const NEEDS: &[(&str, &[&str])] = &[
     ),
     ("fuzz", &["g++", "gcc", "libc6-dev"]),
     ("torture podman", &["conmon", "podman", "runc"]),
-    ("torture", &["btrfs-progs", "busybox-static", "e2fsprogs"]),
+    ("torture", &["btrfs-progs", "busybox-static", "docker-registry", "e2fsprogs"]),
 ];
 
 /// Installs what `recipe` needs and this machine lacks.

@@ -15,7 +15,7 @@ use runtime::plan::{Lower, Overlay};
 use store::{Durability, Image};
 use sys::Calling;
 use sys::namespace::NamespaceKind;
-use sys::process::{self, Child, Fork};
+use sys::process::{self, Child, ExitStatus, Fork};
 
 use crate::error::Doing;
 use crate::layout::Layout;
@@ -88,8 +88,8 @@ impl Engine {
         if !cgroup.exists() || cgroup.is_frozen() {
             return Ok(None);
         }
-        let frozen = Frozen::prepare(&cgroup).doing(doing)?;
-        cgroup.freeze().doing(doing)?;
+        let frozen = Frozen::prepare(cgroup).doing(doing)?;
+        frozen.cgroup.freeze().doing(doing)?;
         Ok(Some(frozen))
     }
 }
@@ -136,15 +136,16 @@ fn unseen(container: &Container) -> BTreeSet<Vec<u8>> {
 
 /// A container that stands still for as long as this lives. A process of ours wakes it, however we end.
 struct Frozen {
+    cgroup: Cgroup,
     gate: Option<PipeWriter>,
     waker: Child,
 }
 
 impl Frozen {
-    fn prepare(cgroup: &Cgroup) -> sys::Result<Self> {
+    fn prepare(cgroup: Cgroup) -> sys::Result<Self> {
         let (mut end, gate) = std::io::pipe().call(|| "pipe2(O_CLOEXEC)")?;
         match process::clone_into(&[], None)? {
-            Fork::Parent(waker) => Ok(Self { gate: Some(gate), waker }),
+            Fork::Parent(waker) => Ok(Self { cgroup, gate: Some(gate), waker }),
             Fork::Child => {
                 drop(gate);
                 // What ends us from the terminal must not end it.
@@ -159,8 +160,10 @@ impl Frozen {
 impl Drop for Frozen {
     fn drop(&mut self) {
         drop(self.gate.take());
-        if let Err(error) = process::wait(&self.waker.pidfd) {
-            tracing::warn!(%error, "cannot see whether the container goes on");
+        let awake = process::wait(&self.waker.pidfd).is_ok_and(|status| status == ExitStatus::Exited(0));
+        // It may have been killed, or met an error that is none any more.
+        if !awake && let Err(error) = self.cgroup.thaw() {
+            tracing::warn!(%error, "cannot let the container go on");
         }
     }
 }

@@ -195,21 +195,39 @@ impl Engine {
         Ok(self.layout().rootfs(&container.id))
     }
 
-    /// Returns the containers that were made from an image, by name.
+    /// Returns the containers that were made from an image, by name. Where a record cannot be read nobody knows, and that is an
+    /// error: what comes of the answer is a removal.
     pub fn users_of_image(&self, image: &Digest) -> Result<Vec<String>, Error> {
-        let users = self.containers()?.into_iter().filter(|container| container.image_id == *image);
-        Ok(users.map(|container| container.name.to_string()).collect())
+        let users = self.users(image)?;
+        Ok(users.iter().map(|container| container.name.to_string()).collect())
     }
 
-    /// Returns one user of an image, a running one if there is any, as the store asks for it before a removal.
+    /// Returns one user of an image, a running one if there is any, as the store asks for it before a removal. What cannot be
+    /// found out is in use.
     pub fn usage_of_image(&self, image: &Digest) -> Option<Usage> {
-        let users = self.containers().ok()?.into_iter().filter(|container| container.image_id == *image);
+        let users = match self.users(image) {
+            Ok(users) => users,
+            Err(error) => return Some(Usage { container: format!("(unknown: {error})"), running: true }),
+        };
         let usage = |container: Container| {
-            let running =
-                self.state(&container).is_ok_and(|state| matches!(state.status, Status::Running | Status::Restarting));
+            let state = self.state(&container);
+            let running = state.map_or(true, |state| matches!(state.status, Status::Running | Status::Restarting));
             Usage { container: container.name.to_string(), running }
         };
-        users.map(usage).max_by_key(|usage| usage.running)
+        users.into_iter().map(usage).max_by_key(|usage| usage.running)
+    }
+
+    fn users(&self, image: &Digest) -> Result<Vec<Container>, Error> {
+        let mut users = Vec::new();
+        for id in ledger::identifiers(&self.layout().containers())? {
+            match records::container(self.layout(), &id) {
+                Ok(container) => users.extend(container.filter(|container| container.image_id == *image)),
+                // It can only be removed any more, and needs no image for that.
+                Err(error @ Error::Damaged { .. }) => warn_of(&id, &error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(users)
     }
 
     pub(crate) fn containers(&self) -> Result<Vec<Container>, Error> {

@@ -77,8 +77,12 @@ impl Engine {
     pub fn prune(&self) -> Result<Vec<Container>, Error> {
         let mut removed = Vec::new();
         for id in ledger::identifiers(&self.layout().containers())? {
-            // One whose record is damaged is not removed without being asked for by name.
-            let Ok(Some(container)) = crate::records::container(self.layout(), &id) else { continue };
+            let container = match crate::records::container(self.layout(), &id) {
+                Ok(Some(container)) => container,
+                // One whose record is damaged is not removed without being asked for by name.
+                Ok(None) | Err(Error::Damaged { .. }) => continue,
+                Err(error) => return Err(error),
+            };
             match self.remove(&container, RemoveOptions::default()) {
                 Ok(()) => removed.push(container),
                 Err(Error::Running(_) | Error::NoSuchContainer(_)) => {}

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::network::prune_networks;
-use super::rmi::{report, usage};
+use super::rmi::report;
 use super::{Group, Reach, Verb};
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
@@ -121,7 +121,7 @@ fn prune_containers(context: &Context) -> Result<(), Failure> {
 
 fn prune_images(context: &Context, all: bool) -> Outcome {
     let (engine, store) = (context.engine()?, context.store()?);
-    let removed = store.images().prune(all, &|id| usage(&engine, id), engine.recorder())?;
+    let removed = store.images().prune(all, &|id| engine.usage_of_image(id), engine.recorder())?;
     report(&removed)?;
     ui::print_line(&format!("Total reclaimed space: {}", human_size(removed.freed))).map(|()| ExitCode::SUCCESS)
 }

@@ -2,8 +2,8 @@
 
 use clap::Args;
 use engine::Engine;
-use oci::{Digest, Reference};
-use store::{Removed, Store, Usage};
+use oci::Reference;
+use store::{Removed, Store};
 
 use super::{Group, Verb, each};
 use crate::context::Context;
@@ -45,22 +45,7 @@ impl Verb for RmiArgs {
 
 /// Removes an image, unless a container uses it.
 pub(crate) fn remove(engine: &Engine, store: &Store, image: &str, force: bool) -> Result<Removed, store::StoreError> {
-    store.images().remove(image, force, &|id| usage(engine, id), engine.recorder())
-}
-
-/// Tells who uses an image. When that cannot be told, the image counts as used: what is removed is lost.
-pub(crate) fn usage(engine: &Engine, id: &Digest) -> Option<Usage> {
-    let users = match engine.users_of_image(id) {
-        Ok(users) => users,
-        Err(error) => return Some(Usage { container: format!("(unknown: {error})"), running: true }),
-    };
-    let running = |name: &String| {
-        let state = engine.find(name).and_then(|container| engine.state(&container));
-        state.is_ok_and(|state| state.status == engine::Status::Running)
-    };
-    let chosen = users.iter().find(|name| running(name));
-    let is_running = chosen.is_some();
-    chosen.or(users.first()).map(|name| Usage { container: name.clone(), running: is_running })
+    store.images().remove(image, force, &|id| engine.usage_of_image(id), engine.recorder())
 }
 
 /// Prints what a removal took away.

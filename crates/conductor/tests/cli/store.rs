@@ -154,3 +154,25 @@ fn df_counts_a_shared_layer_once() {
     assert!(rows(&[]).starts_with("Images|2|0|"));
     sandbox.assert_clean();
 }
+
+#[test]
+fn an_image_is_kept_while_nobody_can_tell_whether_a_container_uses_it() {
+    let sandbox = busybox();
+    let store = Store::own(&sandbox);
+    let id = store.conductor(&["create", "--network", "none", "--name", "one", IMAGE, "true"]).ok();
+    // Neither root nor anybody else can read a directory as a file: the record is there, and reading it fails.
+    let record = store.root.join("containers").join(id.trim()).join("container.json");
+    let aside = record.with_extension("aside");
+    std::fs::rename(&record, &aside).unwrap();
+    std::fs::create_dir(&record).unwrap();
+    for words in [&["container", "prune", "-f"][..], &["system", "prune", "-a", "-f"], &["rmi", IMAGE]] {
+        let said = store.conductor(words).fails(1);
+        assert!(said.contains("container.json"), "{words:?}: {said}");
+    }
+    store.conductor(&["image", "prune", "-a", "-f"]).run().success();
+    std::fs::remove_dir(&record).unwrap();
+    std::fs::rename(&aside, &record).unwrap();
+    store.conductor(&["start", "-a", "one"]).run().success();
+    store.conductor(&["system", "prune", "-a", "-f"]).run().success();
+    assert_eq!(store.conductor(&["images", "-q"]).ok(), "");
+}

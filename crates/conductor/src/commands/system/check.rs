@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use store::check::{Checked, check, repair};
 
-use super::super::rmi::{report, usage};
+use super::super::rmi::report;
 use super::super::{Group, Reach, Verb};
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
@@ -50,7 +50,7 @@ impl Verb for CheckArgs {
                 Failure::message("the store is damaged").hint("conductor system check --repair does what it says")
             );
         }
-        let removed = repair(&store, &checked.findings, &|id| usage(&engine, id), engine.recorder())?;
+        let removed = repair(&store, &checked.findings, &|id| engine.usage_of_image(id), engine.recorder())?;
         report(&removed)?;
         let left = look(&store)?.findings;
         left.iter().try_for_each(|finding| ui::print_line(&format!("still: {finding}")))?;
