@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::error::{Failure, Outcome};
 use crate::ui;
 use crate::ui::list::{self, Format};
+use crate::ui::table::Table;
 
 /// Search a registry for images
 #[derive(Debug, Args)]
@@ -49,6 +50,14 @@ impl Verb for SearchArgs {
         let names = Client::new(context.registries()?, &recorder).catalog(host, MOST)?;
         let found = names.iter().filter(|name| name.contains(word)).take(self.limit);
         let rows: Vec<_> = found.map(|name| json!({ "Name": format!("{host}/{name}") })).collect();
-        ui::print(&list::render(&format, &[("Name", "NAME")], &rows)?).map(|()| ExitCode::SUCCESS)
+        let text = match format {
+            Format::Table => {
+                let mut table = Table::with_headers(&["NAME"]);
+                rows.iter().for_each(|row| table.push(vec![row["Name"].as_str().unwrap_or_default().to_owned()]));
+                table.render()
+            }
+            format => list::render(&format, &[("Name", "NAME")], &rows)?,
+        };
+        ui::print(&text).map(|()| ExitCode::SUCCESS)
     }
 }

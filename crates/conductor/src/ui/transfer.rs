@@ -41,10 +41,9 @@ impl Display {
     }
 
     fn bar(&self, digest: &Digest) -> Option<ProgressBar> {
-        let bar = self.bars.as_ref()?.add(ProgressBar::no_length());
-        bar.set_prefix(digest.short());
-        bar.set_style(style("{prefix} {msg}"));
-        Some(bar)
+        // It is drawn as soon as it is added.
+        let bar = ProgressBar::no_length().with_style(style("{prefix} {msg}")).with_prefix(digest.short());
+        Some(self.bars.as_ref()?.add(bar))
     }
 
     fn words(&self, news: News, size: u64) -> Option<String> {
@@ -74,12 +73,12 @@ impl TransferProgress for Display {
         match (&shown.bar, news) {
             (Some(bar), News::Moved(more)) => bar.inc(more),
             (Some(bar), News::Begun(size) | News::Packing(size)) => {
+                bar.set_message(words.unwrap_or_default());
+                bar.set_length(size);
+                bar.set_position(0);
                 bar.set_style(style(
                     "{prefix} {msg} [{bar:24}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}",
                 ));
-                bar.set_length(size);
-                bar.set_position(0);
-                bar.set_message(words.unwrap_or_default());
             }
             (Some(bar), News::Waiting) => bar.set_message(words.unwrap_or_default()),
             (Some(bar), _) => {

@@ -55,6 +55,8 @@ fn an_image_goes_out_and_comes_back_the_same() {
     other.runs(&name);
     let found = other.conductor(&["search", "--format", "{{.Name}}", &format!("{}/bo", registry.host())]).ok();
     assert_eq!(found, format!("{}/team/box", registry.host()));
+    let table = other.conductor(&["search", &format!("{}/box", registry.host())]).ok();
+    assert!(table.starts_with("NAME\n") && table.ends_with("/team/box"), "{table}");
     assert!(other.conductor(&["search", "box"]).fails(1).contains("no registry is named"));
     let said = other.conductor(&["pull", &name]).ok();
     assert_eq!(said, format!("Digest: {there}\nStatus: Image is up to date for {name}\n{name}"));

@@ -36,6 +36,7 @@ impl Verb for DfArgs {
         let usage = context.engine()?.disk_usage()?;
         let text = match (&format, self.verbose) {
             (Format::Table, true) => verbose(&usage),
+            (Format::Table, false) => table(&rows(&usage)),
             _ => list::render(&format, HEADERS, &rows(&usage))?,
         };
         ui::print(&text).map(|()| ExitCode::SUCCESS)
@@ -82,6 +83,16 @@ fn rows(usage: &DiskUsage) -> Vec<Value> {
         ),
         row("Build Cache", 0, 0, 0, 0),
     ]
+}
+
+fn table(rows: &[Value]) -> String {
+    let titles: Vec<_> = HEADERS.iter().map(|(_, title)| *title).collect();
+    let mut table = Table::with_headers(&titles);
+    for row in rows {
+        let cell = |(field, _): &(&str, &str)| row[*field].as_str().unwrap_or_default().to_owned();
+        table.push(HEADERS.iter().map(cell).collect());
+    }
+    table.render()
 }
 
 fn verbose(usage: &DiskUsage) -> String {
