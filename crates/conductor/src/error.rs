@@ -25,6 +25,9 @@ pub(crate) struct Failure {
     printed: bool,
 }
 
+/// What to do where there is no image of a name.
+pub(crate) const NO_IMAGE: &str = "'conductor images' lists what there is; 'conductor build NAME' makes a Debian image";
+
 impl Failure {
     /// Makes a failure of an error.
     pub(crate) fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
@@ -66,6 +69,12 @@ impl Failure {
     #[must_use]
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Says what the user can do next where nothing was said before.
+    #[must_use]
+    pub(crate) fn or_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: self.hint.or_else(|| Some(hint.into())), ..self }
     }
 
     /// Sets the exit code.
@@ -140,9 +149,7 @@ impl Failure {
             return Some(hint);
         }
         if self.errors().any(names_no_image) {
-            return Some(
-                "'conductor images' lists what there is; 'conductor build NAME' makes a Debian image".to_owned(),
-            );
+            return Some(NO_IMAGE.to_owned());
         }
         if self.errors().any(names_no_network) {
             return Some(

@@ -11,7 +11,7 @@ use store::StoreError;
 use super::container_args::{PullWish, flag};
 use super::{Group, Verb};
 use crate::context::Context;
-use crate::error::{Failure, Outcome};
+use crate::error::{Failure, NO_IMAGE, Outcome};
 use crate::ui;
 use crate::ui::transfer::{Direction, Display};
 
@@ -121,9 +121,8 @@ pub(crate) fn ensure(context: &Context, asked: &str, wish: &PullWish) -> Result<
         ui::remark(&format!("pulling {}", name.familiar()));
         pull(context, &store, &client, &name, &options, &Display::new(Direction::Down))
     };
-    pulled
-        .map(drop)
-        .map_err(|failure| failure.doing(format!("no such image: {}, and it cannot be pulled", name.familiar())))
+    let what = || format!("no such image: {}, and it cannot be pulled", name.familiar());
+    pulled.map(drop).map_err(|failure| failure.doing(what()).or_hint(NO_IMAGE))
 }
 
 /// Pulls one image; what is wrong with credentials gets a hint.

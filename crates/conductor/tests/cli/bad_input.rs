@@ -16,8 +16,14 @@ fn refused(sandbox: &Sandbox, code: i32, what: &str, words: &[&str]) -> String {
 
 #[test]
 fn an_unknown_image_is_named_with_what_to_do() {
-    let said = refused(&sandbox(), 125, "nothere", &["run", "nothere"]);
+    let sandbox = sandbox();
+    let said = refused(&sandbox, 125, "nothere", &["run", "--pull", "never", "nothere"]);
     assert!(said.contains("hint: "), "{said}");
+    // Without a network nothing can be pulled either.
+    let said = sandbox.conductor(["run", "nothere"]).fails(125);
+    assert!(said.starts_with("pulling nothere:latest\nerror: no such image: nothere:latest"), "{said}");
+    assert!(said.contains("hint: 'conductor images' lists"), "{said}");
+    sandbox.assert_clean();
 }
 
 #[test]

@@ -147,7 +147,7 @@ fn df_counts_a_shared_layer_once() {
     assert!(lines[1].starts_with("Containers|1|0|3"), "{found}");
     assert!(lines[2].starts_with("Local Volumes|1|1|0B (0%)"), "{found}");
     let table = store.conductor(&["system", "df"]).ok();
-    assert!(table.starts_with("TYPE ") && table.contains("\nLocal Volumes   1       1"), "{table}");
+    assert!(table.starts_with("TYPE ") && table.contains("\nLocal Volumes   1 "), "{table}");
     let verbose = store.conductor(&["system", "df", "-v"]).ok();
     for word in ["SHARED SIZE", "CONTAINER ID", "one", "VOLUME NAME", "data"] {
         assert!(verbose.contains(word), "{word} is not in {verbose}");

@@ -208,7 +208,9 @@ mod tests {
         let mut builder = tar::Builder::new(Vec::new());
         for (kind, path, target) in members {
             if let Some(name) = xattr {
-                builder.append_pax_extensions([(format!("SCHILY.xattr.{name}").as_str(), &b"value"[..])]).unwrap();
+                // Both a value and the capabilities of a program: a word that says which form they have, and two sets.
+                let value = [&0x0200_0000_u32.to_le_bytes()[..], &[0; 16]].concat();
+                builder.append_pax_extensions([(format!("SCHILY.xattr.{name}").as_str(), &value[..])]).unwrap();
             }
             let mut header = tar::Header::new_gnu();
             header.set_entry_type(*kind);
