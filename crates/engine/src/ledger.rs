@@ -256,6 +256,20 @@ pub(crate) fn settle(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
     }
 }
 
+/// Takes back what dead runs have of networks, so that others can have it; the rest is left to whoever settles them.
+pub(crate) fn release_dead(layout: &Layout) -> Result<(), Error> {
+    for id in runs(layout)? {
+        if owner(layout, &id)? != Owner::Dead {
+            continue;
+        }
+        if let Some(_lock) = hold(&layout.lock(&id)).doing(|| "mark a run")? {
+            kill_and_remove_cgroup(&id)?;
+            network::release(layout, &id)?;
+        }
+    }
+    Ok(())
+}
+
 /// Decides whether the policy of a container whose monitor died starts it again.
 fn next_start(layout: &Layout, container: &Container, run: Option<&Run>) -> Option<Restart> {
     let run = run?;

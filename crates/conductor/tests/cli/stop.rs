@@ -1,5 +1,7 @@
 //! `stop`, `kill`, `rm`, and what happens when somebody else kills.
 
+use std::path::Path;
+
 use testkit::until;
 
 use crate::{IMAGE, busybox};
@@ -61,6 +63,24 @@ fn a_container_whose_monitor_was_killed_is_not_listed_as_running_and_leaves_noth
     until("it is gone from ps", || sandbox.conductor(["ps", "-q"]).ok().is_empty().then_some(()));
     sandbox.conductor(["ps", "-a"]).run().success().says("Exited");
     sandbox.conductor(["rm", "eg"]).run().success();
+    sandbox.assert_clean();
+}
+
+#[test]
+fn a_port_is_free_for_others_as_soon_as_its_monitor_was_killed() {
+    let sandbox = busybox();
+    let run = |name: &str| sandbox.conductor(["run", "-d", "--name", name, "-p", "8080:80", IMAGE, "sleep", "1000"]);
+    run("one").run().success();
+    // Nobody looks at all runs again within a second of this.
+    sandbox.conductor(["ps"]).run().success();
+    let pid: u32 = sandbox.conductor(["inspect", "--format", "{{.State.Pid}}", "one"]).ok().parse().unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let monitor: u32 = stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap();
+    sys::process::kill(monitor, 9).unwrap();
+    until("it has gone", || (!Path::new(&format!("/proc/{pid}")).exists()).then_some(()));
+    run("two").run().success();
+    sandbox.conductor(["rm", "-f", "one", "two"]).run().success();
+    sandbox.conductor(["network", "prune", "-f"]).run().success();
     sandbox.assert_clean();
 }
 

@@ -13,9 +13,9 @@ use trace::{Explain, Step};
 use super::decide::usual_link;
 use super::records::{self, Body, NetworkLock};
 use super::run::RunNetwork;
-use super::{Driver, Network, NetworkError};
+use super::{Driver, Network, NetworkError, release};
 use crate::error::Doing;
-use crate::{Engine, Error, ledger};
+use crate::{ContainerId, Engine, Error, ledger};
 
 /// The largest packet where nobody says anything.
 const USUAL_MTU: u32 = 1500;
@@ -187,7 +187,8 @@ pub(crate) fn open_firewall(engine: &Engine) -> Result<Firewall<'_>, Error> {
     })
 }
 
-/// Adds elements; where the table has been flushed meanwhile, all that is on record is put back first.
+/// Adds elements; where the table has been flushed meanwhile, all that is on record is put back first. Where somebody else's are in
+/// the way, their owner is dead: the ports were free, and no sweep has been there since.
 pub(crate) fn add(engine: &Engine, firewall: &mut Firewall<'_>, what: &str, elements: &[Element]) -> Result<(), Error> {
     if elements.is_empty() {
         return Ok(());
@@ -196,6 +197,10 @@ pub(crate) fn add(engine: &Engine, firewall: &mut Firewall<'_>, what: &str, elem
     match firewall.apply(&step) {
         Err(error) if error.errno() == Errno::NOENT => {
             settle(engine, firewall)?;
+            firewall.apply(&step)
+        }
+        Err(error) if error.errno() == Errno::EXIST => {
+            ledger::release_dead(engine.layout())?;
             firewall.apply(&step)
         }
         applied => applied,
@@ -210,7 +215,9 @@ fn from_firewall(error: net::firewall::FirewallError) -> Error {
 /// Puts back what the firewall lacks of all that is on record: another tool may have flushed it. Elements that are not on
 /// record are another engine's.
 pub(crate) fn settle(engine: &Engine, firewall: &mut Firewall<'_>) -> Result<(), Error> {
-    let wanted = wanted(engine)?;
+    // A run that ends meanwhile would find its elements put back behind it, and nobody would take them away any more.
+    let mut held = Vec::new();
+    let wanted = gather(engine, |id| held.extend(release::await_wishes(engine.layout(), id)))?;
     let apply = |firewall: &mut Firewall<'_>, step: &FirewallStep| {
         firewall
             .apply(step)
@@ -232,6 +239,11 @@ pub(crate) fn settle(engine: &Engine, firewall: &mut Firewall<'_>) -> Result<(),
 
 /// Returns the elements of all networks and runs.
 pub(super) fn wanted(engine: &Engine) -> Result<Vec<Element>, Error> {
+    gather(engine, |_| {})
+}
+
+/// Returns the same; `before` is called before a run's record is read.
+fn gather(engine: &Engine, mut before: impl FnMut(&ContainerId)) -> Result<Vec<Element>, Error> {
     let layout = engine.layout();
     let mut wanted = Vec::new();
     for network in records::all(layout)? {
@@ -240,6 +252,7 @@ pub(super) fn wanted(engine: &Engine) -> Result<Vec<Element>, Error> {
         }
     }
     for id in ledger::runs(layout)? {
+        before(&id);
         // What is damaged is told when its container is looked at.
         if let Ok(Some(run)) = RunNetwork::read(layout, &id) {
             wanted.extend(run.elements());

@@ -113,6 +113,19 @@ pub(super) fn states(layout: &Layout) -> Result<Vec<NetworkId>, Error> {
     ledger::identifiers(&layout.network_states())
 }
 
+/// Waits a moment for whoever changes what a container has of networks. We may be the one ourselves, so it is no more than that.
+pub(super) fn await_wishes(layout: &Layout, id: &ContainerId) -> Option<std::fs::File> {
+    let lock = std::fs::File::open(layout.container(id)).ok()?;
+    for _ in 0..50 {
+        match lock.try_lock() {
+            Ok(()) => return Some(lock),
+            Err(std::fs::TryLockError::WouldBlock) => std::thread::sleep(std::time::Duration::from_millis(2)),
+            Err(std::fs::TryLockError::Error(_)) => return None,
+        }
+    }
+    None
+}
+
 /// Takes the right to change what a container asks and has of networks; `None` when the container is just going.
 pub(crate) fn lock_wishes(layout: &Layout, id: &ContainerId) -> Result<Option<std::fs::File>, Error> {
     let directory = layout.container(id);
