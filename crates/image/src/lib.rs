@@ -27,6 +27,7 @@ mod progress;
 mod pull;
 mod push;
 mod save;
+mod several;
 mod tree;
 
 pub use bootstrap::{BootstrapError, BootstrapOptions, Phase, Progress, bootstrap, bootstrap_by};

@@ -9,11 +9,12 @@ use registry::BlobReader;
 use store::{Compressed, Form, LayerWriter, Work};
 
 use super::plan::Layer;
-use super::{PullError, Transfer, lock};
+use super::{PullError, Transfer};
 use crate::belt::Belt;
 use crate::compression::{Compression, is_tar, look};
 use crate::pour::{PourError, pour};
 use crate::progress::{News, TransferProgress};
+use crate::several::lock;
 
 impl Transfer<'_> {
     /// Brings one layer into the work, from the store if it is there.

@@ -7,8 +7,7 @@
 mod layer;
 mod plan;
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use oci::{Digest, Platform, Reference};
 use registry::{Client, Repository};
@@ -17,6 +16,7 @@ use trace::Recorder;
 
 use crate::manifest::ManifestError;
 use crate::progress::TransferProgress;
+use crate::several::several;
 use plan::Planned;
 
 /// What is pulled.
@@ -127,9 +127,6 @@ impl From<registry::Error> for PullError {
     }
 }
 
-/// How many layers come at once.
-const AT_ONCE: usize = 3;
-
 /// Pulls an image and gives it the name that it was asked for by.
 pub fn pull(
     store: &Store,
@@ -184,35 +181,12 @@ impl Transfer<'_> {
     /// Brings all layers, several at a time. The first that fails ends the others.
     fn layers(&self) -> Result<Work, PullError> {
         let work = Mutex::new(self.store.begin(Durability::Durable).map_err(self.refused())?);
-        let (next, stop, failed) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::new(None));
-        std::thread::scope(|scope| {
-            for _ in 0..AT_ONCE.min(self.planned.layers.len()) {
-                scope.spawn(|| {
-                    while let Some(wanted) = self.planned.layers.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        if stop.load(Ordering::Relaxed) {
-                            return;
-                        }
-                        if let Err(error) = self.bring(wanted, &work, &stop) {
-                            // Those that were stopped fail for that reason alone, and later.
-                            lock(&failed).get_or_insert(error);
-                            stop.store(true, Ordering::Relaxed);
-                        }
-                    }
-                });
-            }
-        });
-        match failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-            Some(error) => Err(error),
-            None => Ok(work.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)),
-        }
+        several(&self.planned.layers, |wanted, stop| self.bring(wanted, &work, stop))?;
+        Ok(work.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn refused(&self) -> impl Fn(StoreError) -> PullError {
         let name = self.name.familiar();
         move |source| PullError::Store { name: name.clone(), source: Box::new(source) }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

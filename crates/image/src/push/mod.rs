@@ -7,9 +7,6 @@
 mod layer;
 mod manifest;
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use oci::{Digest, Reference};
 use registry::{Client, Repository, Version};
 use store::{Durability, Image, Store, StoreError, Work};
@@ -18,6 +15,7 @@ use trace::Recorder;
 use crate::manifest::{Descriptor, Document, Manifest, ManifestError};
 use crate::packing::Packing;
 use crate::progress::TransferProgress;
+use crate::several::several;
 use manifest::Given;
 
 /// How an image is pushed.
@@ -81,9 +79,6 @@ impl From<registry::Error> for PushError {
     }
 }
 
-/// How many layers go at once.
-const AT_ONCE: usize = 3;
-
 /// Pushes the image that has a name here to the place that the name means.
 pub fn push(
     store: &Store,
@@ -146,30 +141,8 @@ struct Transfer<'a> {
 impl Transfer<'_> {
     /// Brings all layers, several at a time, and returns what the registry has for each.
     fn layers(&self, image: &Image, manifest: &Manifest) -> Result<Vec<Given>, PushError> {
-        let next = AtomicUsize::new(0);
         let pairs: Vec<_> = image.layers.iter().zip(&manifest.layers).collect();
-        let results: Vec<_> = pairs.iter().map(|_| Mutex::new(None)).collect();
-        std::thread::scope(|scope| {
-            for _ in 0..AT_ONCE.min(pairs.len()) {
-                scope.spawn(|| {
-                    loop {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        let (Some((layer, blob)), Some(result)) = (pairs.get(number), results.get(number)) else {
-                            return;
-                        };
-                        let given = self.give(layer, blob);
-                        if given.is_err() {
-                            next.store(pairs.len(), Ordering::Relaxed);
-                        }
-                        *lock(result) = Some(given);
-                    }
-                });
-            }
-        });
-        let results = results.into_iter().filter_map(|result| lock(&result).take());
-        let mut given = results.collect::<Result<Vec<_>, _>>()?;
-        given.truncate(pairs.len());
-        Ok(given)
+        several(&pairs, |(layer, blob), _| self.give(layer, blob))
     }
 
     fn config(&self, config: &Descriptor) -> Result<(), PushError> {
@@ -193,8 +166,4 @@ impl Transfer<'_> {
         let name = self.name.familiar();
         move |source| PushError::Store { name: name.clone(), source: Box::new(source) }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
