@@ -22,19 +22,20 @@ pub(crate) struct Belt {
 }
 
 impl Belt {
-    /// Starts to read what `open` gives, in a thread of its own. Nobody who takes it any more ends the thread.
+    /// Starts to read what `open` gives, in a thread of its own. Nobody who takes it any more ends the thread. It is an error where
+    /// the kernel gives no thread.
     pub(crate) fn start<'scope, 'env, R: Read>(
         scope: &'scope Scope<'scope, 'env>,
         open: impl FnOnce() -> io::Result<R> + Send + 'scope,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let (put, full) = sync_channel(AHEAD);
         let (empty, returned) = channel();
-        scope.spawn(move || {
+        std::thread::Builder::new().spawn_scoped(scope, move || {
             if let Err(error) = open().and_then(|source| convey(source, &put, &returned)) {
                 let _ = put.send(Err(error));
             }
-        });
-        Self { full, empty, buffer: Vec::new(), at: 0 }
+        })?;
+        Ok(Self { full, empty, buffer: Vec::new(), at: 0 })
     }
 }
 
@@ -105,7 +106,7 @@ mod tests {
     #[test]
     fn what_goes_on_a_belt_comes_off_it() {
         let (bytes, mut taken) = (bytes(), Vec::new());
-        std::thread::scope(|scope| Belt::start(scope, || Ok(&bytes[..])).read_to_end(&mut taken)).unwrap();
+        std::thread::scope(|scope| Belt::start(scope, || Ok(&bytes[..])).unwrap().read_to_end(&mut taken)).unwrap();
         assert!(taken == bytes);
     }
 
@@ -119,16 +120,16 @@ mod tests {
         }
         let bytes: &[u8] = &vec![1; 2 * LENGTH];
         std::thread::scope(|scope| {
-            let mut belt = Belt::start(scope, || Ok(bytes.chain(Broken)));
+            let mut belt = Belt::start(scope, || Ok(bytes.chain(Broken))).unwrap();
             io::copy(&mut belt.by_ref().take(2 * LENGTH as u64), &mut io::sink()).unwrap();
             assert_eq!(belt.read(&mut [0; 8]).unwrap_err().to_string(), "broken");
-            let mut belt = Belt::start(scope, || Err::<&[u8], _>(io::Error::other("shut")));
+            let mut belt = Belt::start(scope, || Err::<&[u8], _>(io::Error::other("shut"))).unwrap();
             assert_eq!(belt.read(&mut [0; 8]).unwrap_err().to_string(), "shut");
         });
     }
 
     #[test]
     fn a_belt_that_nobody_takes_from_stops() {
-        std::thread::scope(|scope| drop(Belt::start(scope, || Ok(io::repeat(7)))));
+        std::thread::scope(|scope| drop(Belt::start(scope, || Ok(io::repeat(7))).unwrap()));
     }
 }

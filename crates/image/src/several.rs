@@ -14,23 +14,26 @@ pub(crate) fn several<T: Sync, R: Send, E: Send>(
 ) -> Result<Vec<R>, E> {
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (done, failed) = (Mutex::new(Vec::new()), Mutex::new(None));
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE.min(items.len()) {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(number) else { return };
-                    match work(item, &stop) {
-                        Ok(result) => lock(&done).push((number, result)),
-                        Err(error) => {
-                            // Those that are stopped fail for that reason alone, and later.
-                            lock(&failed).get_or_insert(error);
-                            stop.store(true, Ordering::Relaxed);
-                        }
-                    }
+    let go_on = || {
+        while !stop.load(Ordering::Relaxed) {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(number) else { return };
+            match work(item, &stop) {
+                Ok(result) => lock(&done).push((number, result)),
+                Err(error) => {
+                    // Those that are stopped fail for that reason alone, and later.
+                    lock(&failed).get_or_insert(error);
+                    stop.store(true, Ordering::Relaxed);
                 }
-            });
+            }
         }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..AT_ONCE.min(items.len()) {
+            // Where the kernel gives no thread, there are fewer at once.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, go_on);
+        }
+        go_on();
     });
     match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(error) => Err(error),

@@ -174,7 +174,8 @@ pub fn load_layout(
     let (reader, mut writer) = std::io::pipe().map_err(LoadError::Read)?;
     std::thread::scope(|scope| {
         // As an archive it is read once and by the same rules, and no path in it is opened by its name.
-        let written = scope.spawn(move || write_tree(directory, &Cleaning::none(), &mut writer));
+        let write = move || write_tree(directory, &Cleaning::none(), &mut writer);
+        let written = std::thread::Builder::new().spawn_scoped(scope, write).map_err(LoadError::Read)?;
         let loaded = load(store, reader, options, recorder);
         match written.join() {
             // If we end first it cannot write on; what we say of it is the reason then.

@@ -39,8 +39,11 @@ pub(super) fn write(mut source: impl Read, out: &mut impl Write) -> io::Result<(
     let jobs = Mutex::new(jobs);
     out.write_all(&HEADER)?;
     let crc = std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| work(&jobs));
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, || work(&jobs));
+        let (started, refused): (Vec<_>, Vec<_>) = (0..workers).map(start).partition(Result::is_ok);
+        // Where the kernel gives fewer threads than there are processors it takes longer, and without any it cannot be done.
+        if let (true, Some(Err(error))) = (started.is_empty(), refused.into_iter().next()) {
+            return Err(error);
         }
         feed(&mut source, send, workers, out)
     })?;

@@ -83,7 +83,7 @@ impl Transfer<'_> {
 /// Reads, takes compression off and writes, each in a thread of its own.
 fn unpack(source: impl Read + Send, writer: &mut LayerWriter) -> Result<(), PourError> {
     std::thread::scope(|scope| {
-        let packed = Belt::start(scope, || Ok(source));
+        let packed = Belt::start(scope, || Ok(source)).map_err(PourError::Source)?;
         let (start, packed) = look(packed).map_err(PourError::Source)?;
         let compression = Compression::of(&start);
         let refused = match compression {
@@ -98,7 +98,8 @@ fn unpack(source: impl Read + Send, writer: &mut LayerWriter) -> Result<(), Pour
             let mut packed = packed;
             return pour(&mut packed, writer);
         }
-        let mut plain = Belt::start(scope, move || compression.take_off(packed));
+        let plain = Belt::start(scope, move || compression.take_off(packed));
+        let mut plain = plain.map_err(PourError::Source)?;
         pour(&mut plain, writer)
     })
 }
