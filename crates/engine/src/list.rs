@@ -203,11 +203,15 @@ impl Engine {
     }
 
     /// Returns one user of an image, a running one if there is any, as the store asks for it before a removal. What cannot be
-    /// found out is in use.
-    pub fn usage_of_image(&self, image: &Digest) -> Option<Usage> {
+    /// found out is in use; `unknown` is told why.
+    pub fn usage_of_image(&self, image: &Digest, unknown: impl FnOnce(Error)) -> Option<Usage> {
         let users = match self.users(image) {
             Ok(users) => users,
-            Err(error) => return Some(Usage { container: format!("(unknown: {error})"), running: true }),
+            Err(error) => {
+                let usage = Usage { container: format!("(unknown: {error})"), running: true };
+                unknown(error);
+                return Some(usage);
+            }
         };
         let usage = |container: Container| {
             let state = self.state(&container);

@@ -1,9 +1,11 @@
 //! `system prune`, `container prune`, `image prune` and `rmcache`: removing what nobody uses.
 
+use std::cell::RefCell;
 use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Args;
+use oci::Digest;
 
 use super::network::prune_networks;
 use super::rmi::report;
@@ -121,9 +123,21 @@ fn prune_containers(context: &Context) -> Result<(), Failure> {
 
 fn prune_images(context: &Context, all: bool) -> Outcome {
     let (engine, store) = (context.engine()?, context.store()?);
-    let removed = store.images().prune(all, &|id| engine.usage_of_image(id), engine.recorder())?;
+    let unknown = RefCell::new(None);
+    let users = |id: &Digest| {
+        engine.usage_of_image(id, |error| {
+            unknown.borrow_mut().get_or_insert(error);
+        })
+    };
+    let removed = store.images().prune(all, &users, engine.recorder())?;
     report(&removed)?;
-    ui::print_line(&format!("Total reclaimed space: {}", human_size(removed.freed))).map(|()| ExitCode::SUCCESS)
+    ui::print_line(&format!("Total reclaimed space: {}", human_size(removed.freed)))?;
+    match unknown.into_inner() {
+        Some(error) => {
+            Err(Failure::new(error).doing("cannot tell of all images whether a container uses them: they stay"))
+        }
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Asks on the terminal; where nobody can answer, nothing is removed.

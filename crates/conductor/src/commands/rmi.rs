@@ -45,7 +45,7 @@ impl Verb for RmiArgs {
 
 /// Removes an image, unless a container uses it.
 pub(crate) fn remove(engine: &Engine, store: &Store, image: &str, force: bool) -> Result<Removed, store::StoreError> {
-    store.images().remove(image, force, &|id| engine.usage_of_image(id), engine.recorder())
+    store.images().remove(image, force, &|id| engine.usage_of_image(id, drop), engine.recorder())
 }
 
 /// Prints what a removal took away.

@@ -50,7 +50,7 @@ impl Verb for CheckArgs {
                 Failure::message("the store is damaged").hint("conductor system check --repair does what it says")
             );
         }
-        let removed = repair(&store, &checked.findings, &|id| engine.usage_of_image(id), engine.recorder())?;
+        let removed = repair(&store, &checked.findings, &|id| engine.usage_of_image(id, drop), engine.recorder())?;
         report(&removed)?;
         let left = look(&store)?.findings;
         left.iter().try_for_each(|finding| ui::print_line(&format!("still: {finding}")))?;
