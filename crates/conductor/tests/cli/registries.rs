@@ -277,17 +277,23 @@ fn what_a_registry_sends_wrong_is_named_and_changes_nothing() {
             assert!(said.contains(word), "{word:?} is not in:\n{said}");
         }
         assert_eq!(store.ids(), [""; 0]);
+        said
     };
-    made.server.fail_often(9, "GET", &second.to_string(), Fault::Corrupt);
-    fails("1", &[&second.to_string(), &made.server.host()]);
-    made.server.forgive();
-    let (host, blob) = (made.server.host(), format!("GET /v2/box/blobs/{first}"));
+    // The layers come beside each other, and the bad one may end the pull before the good one is whole.
+    let came_whole = (0..20).any(|_| {
+        made.server.fail_often(9, "GET", &second.to_string(), Fault::Corrupt);
+        let said = fails("1", &[&second.to_string(), &made.server.host()]);
+        made.server.forgive();
+        said.contains(&format!("{} pulled", first.short()))
+    });
+    assert!(came_whole, "the bad layer was always before the good one");
+    let blob = format!("GET /v2/box/blobs/{first}");
     let asked = || made.server.heard().iter().filter(|heard| heard.starts_with(&blob)).count();
     let before = asked();
     // The layer that came whole is not asked for again.
     let said = store.conductor(&["pull", &made.name("1")]).run().success();
     assert!(said.stderr.contains(&format!("{} is here already", first.short())), "{}", said.stderr);
-    assert_eq!((asked(), before), (1, 1), "{host}");
+    assert_eq!(asked(), before);
     store.runs(&made.name("1"));
     store.conductor(&["rmi", "-f", &store.ids()[0]]).run().success();
 
