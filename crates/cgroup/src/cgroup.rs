@@ -197,8 +197,12 @@ impl Cgroup {
     }
 
     /// Tells whether it exists, in any hierarchy.
-    pub fn exists(&self) -> bool {
-        self.dirs().any(|dir| dir.exists())
+    pub fn exists(&self) -> Result<bool, CgroupError> {
+        self.dirs()
+            .map(|dir| sys::file::exists(&dir))
+            .find(|there| !matches!(there, Ok(false)))
+            .unwrap_or(Ok(false))
+            .map_err(|source| self.failed("find", source))
     }
 
     /// Opens the way in, for a first process or for one that is executed later.

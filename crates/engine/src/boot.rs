@@ -68,7 +68,7 @@ impl Engine {
     fn decide(&self, container: &Container) -> Result<Decision, Error> {
         let layout = self.layout();
         let runs = ledger::owner(layout, &container.id)? != Owner::None;
-        let has_run = layout.upper(&container.id).exists();
+        let has_run = records::exists(&layout.upper(&container.id))?;
         // An end that cannot be read is one that nobody has asked for.
         let exit = records::read::<Exit>(&layout.exit(&container.id)).unwrap_or_default();
         Ok(decide(container, runs, has_run, exit.as_ref()))

@@ -50,7 +50,7 @@ impl Engine {
         let image = self.store().images().load(&container.image_id)?;
         let view = self.snapshots().view(&image, self.recorder()).doing(doing)?;
         let upper = self.layout().upper(&container.id);
-        if !upper.is_dir() {
+        if !sys::file::exists(&upper).doing(doing)? {
             return image::write_tree(view.as_fd(), &Cleaning::none(), out).doing(doing);
         }
         // On the same file system as the changes, as overlay wants it, and gone with its owner.
@@ -85,7 +85,7 @@ impl Engine {
         }
         let path: CgroupPath = Layout::cgroup(&container.id).parse().doing(doing)?;
         let cgroup = Cgroup::open(&path, &Hierarchies::detect().doing(doing)?);
-        if !cgroup.exists() || cgroup.is_frozen() {
+        if !cgroup.exists().doing(doing)? || cgroup.is_frozen() {
             return Ok(None);
         }
         let frozen = Frozen::prepare(cgroup).doing(doing)?;

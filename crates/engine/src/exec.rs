@@ -119,7 +119,7 @@ impl Engine {
         let pidfd = sys::process::pidfd_open(run.pid).map_err(|_| not_running())?;
         // The monitor removes the state before it lets the process ID go: with the state still there and an owner that
         // lives, the number was the container's when the descriptor was opened.
-        let owned = ledger::owner(self.layout(), &container.id)? == Owner::Living && path.exists();
+        let owned = ledger::owner(self.layout(), &container.id)? == Owner::Living && records::exists(&path)?;
         if owned { Ok((run.pid, pidfd)) } else { Err(not_running()) }
     }
 }

@@ -129,7 +129,7 @@ pub(crate) fn owner(layout: &Layout, id: &ContainerId) -> Result<Owner, Error> {
             Ok(if held { Owner::Living } else { Owner::Dead })
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            Ok(if layout.run(id).exists() { Owner::Dead } else { Owner::None })
+            Ok(if records::exists(&layout.run(id))? { Owner::Dead } else { Owner::None })
         }
         Err(error) => Err(error).call(|| format!("open({path:?})")).doing(|| "ask for the owner of a run"),
     }
@@ -289,12 +289,15 @@ fn next_start(layout: &Layout, container: &Container, run: Option<&Run>) -> Opti
 
 fn record_loss(layout: &Layout, container: &Container, run: Option<&Run>) -> Result<(), Error> {
     // Without a state it was only about to start; with an end on record its monitor died while clearing up.
-    let Some(run) = run.filter(|_| !layout.exit(&container.id).exists()) else { return Ok(()) };
+    let Some(run) = run else { return Ok(()) };
+    if records::exists(&layout.exit(&container.id))? {
+        return Ok(());
+    }
     if let Some(exit) = records::read::<Exit>(&layout.unsaved_exit(&container.id)).unwrap_or_default() {
         return records::write(&layout.exit(&container.id), &exit, Durability::Cached);
     }
     let error = "the container's monitor was killed, and its processes after it";
-    let stopped = layout.stopping(&container.id).exists();
+    let stopped = records::exists(&layout.stopping(&container.id))?;
     let exit = Exit { stopped, restarts: run.restarts, ..Exit::unseen(error, Some(run.started_at), Timestamp::now()) };
     records::write(&layout.exit(&container.id), &exit, Durability::Cached)
 }
@@ -305,7 +308,7 @@ pub(crate) fn kill_and_remove_cgroup(id: &ContainerId) -> Result<(), Error> {
     let Ok(hierarchies) = Hierarchies::detect() else { return Ok(()) };
     let path: CgroupPath = Layout::cgroup(id).parse().doing(doing)?;
     let cgroup = Cgroup::open(&path, &hierarchies);
-    if !cgroup.exists() {
+    if !cgroup.exists().doing(doing)? {
         return Ok(());
     }
     cgroup.kill().doing(doing)?;

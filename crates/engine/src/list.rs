@@ -127,19 +127,19 @@ impl Engine {
             }
         }
         // Without an end on record it has not run yet, or it was removed while we looked.
-        if !self.layout().record(id).exists() {
+        if !records::exists(&self.layout().record(id))? {
             return Err(Error::NoSuchContainer(container.name.to_string()));
         }
-        Ok(self.state_without_end(id))
+        self.state_without_end(id)
     }
 
     /// A container with a writable layer and without an end was running when the machine went down, or is just ending.
-    fn state_without_end(&self, id: &ContainerId) -> State {
-        if !self.layout().upper(id).exists() || self.layout().run(id).exists() {
-            return State::default();
+    fn state_without_end(&self, id: &ContainerId) -> Result<State, Error> {
+        if !records::exists(&self.layout().upper(id))? || records::exists(&self.layout().run(id))? {
+            return Ok(State::default());
         }
         let error = "the machine went down while the container ran".to_owned();
-        State { status: Status::Exited, exit_code: 137, error, ..State::default() }
+        Ok(State { status: Status::Exited, exit_code: 137, error, ..State::default() })
     }
 
     fn state_of_damaged_end(&self, id: &ContainerId, damage: &Error) -> State {

@@ -8,7 +8,7 @@ use crate::error::Doing;
 use crate::layout::Layout;
 use crate::ledger::{self, Owner};
 use crate::recover::is_nobody;
-use crate::{ContainerId, ContainerName, Error, remove};
+use crate::{ContainerId, ContainerName, Error, records, remove};
 
 /// Reserves a name; returns the short id of the container that has it already.
 pub(crate) fn reserve(layout: &Layout, id: &ContainerId, name: &ContainerName) -> Result<Option<String>, Error> {
@@ -53,7 +53,7 @@ fn clear_unreadable(link: &Path) -> sys::Result<()> {
 }
 
 fn lives(layout: &Layout, id: &ContainerId) -> Result<bool, Error> {
-    Ok(layout.record(id).exists() || ledger::owner(layout, id)? == Owner::Living)
+    Ok(records::exists(&layout.record(id))? || ledger::owner(layout, id)? == Owner::Living)
 }
 
 /// Gives a name back, if it is this container's: it may have gone to another one meanwhile.

@@ -177,6 +177,11 @@ impl Container {
     }
 }
 
+/// Tells whether there is something at a path of ours.
+pub(crate) fn exists(path: &Path) -> Result<bool, Error> {
+    sys::file::exists(path).doing(|| format!("look for {}", path.display()))
+}
+
 /// Reads a file of ours; `None` when there is none.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     let Some(bytes) = read_bytes(path)? else { return Ok(None) };

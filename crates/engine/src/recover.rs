@@ -12,7 +12,7 @@ use crate::{ContainerId, Error, names, records, remove};
 
 /// Brings to their end what a power cut has interrupted, if no command has looked since the state directory was made.
 pub(crate) fn recover_once(layout: &Layout) -> Result<(), Error> {
-    if layout.swept().exists() { Ok(()) } else { ledger::sweep(layout) }
+    if records::exists(&layout.swept())? { Ok(()) } else { ledger::sweep(layout) }
 }
 
 /// Looks at every container and every name. What cannot be mended now stops no command.
@@ -40,7 +40,7 @@ fn recover_container(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
     if !sound(layout)? {
         let taken = match records::container(layout, id)? {
             // A container that has run had a record: this is no work of ours that was interrupted.
-            None if layout.upper(id).exists() => {
+            None if records::exists(&layout.upper(id))? => {
                 let files = layout.container(id);
                 tracing::warn!(
                     "a container has lost its record; its changes lie in {}: remove that directory when they are not wanted",
@@ -63,5 +63,5 @@ fn recover_container(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
 
 /// Tells whether a name leads to a container that was never made.
 pub(crate) fn is_nobody(layout: &Layout, id: &ContainerId) -> Result<bool, Error> {
-    Ok(!layout.container(id).exists() && ledger::owner(layout, id)? == Owner::None)
+    Ok(!records::exists(&layout.container(id))? && ledger::owner(layout, id)? == Owner::None)
 }

@@ -184,7 +184,7 @@ impl Engine {
     /// Looks at a container again and again until it is as wanted. One that is gone is so for good.
     fn glance(&self, container: &Container, mut wanted: impl FnMut(Option<&State>) -> bool) -> Result<(), Error> {
         loop {
-            let there = self.layout().record(&container.id).exists();
+            let there = records::exists(&self.layout().record(&container.id))?;
             let state = if there { Some(self.state(container)?) } else { None };
             if wanted(state.as_ref()) {
                 return Ok(());

@@ -61,7 +61,7 @@ pub(crate) fn missing<'a>(layout: &Layout, container: &'a Container) -> Vec<Miss
 
 fn fill(volume: &Path, mount: &MountRequest, image: Option<BorrowedFd<'_>>) -> sys::Result<()> {
     let data = volume.join("_data");
-    if volume.exists() {
+    if sys::file::exists(volume)? {
         // What an interrupted start had begun.
         std::fs::remove_dir_all(volume).call(|| format!("unlinkat({volume:?})"))?;
     }

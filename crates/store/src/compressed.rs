@@ -71,8 +71,14 @@ impl Store {
         let all = pairs(self.layout())?;
         let meant = all.into_iter().filter(|(layer, digest)| meant(layer, digest));
         let read = meant.filter_map(|(layer, digest)| read(self.layout(), layer, digest).transpose());
-        let mut found = read.collect::<Result<Vec<_>, _>>()?;
-        found.retain(|compressed| self.layout().layer(&compressed.layer).is_file());
+        let mut found = Vec::new();
+        for compressed in read {
+            let compressed = compressed?;
+            let layer = self.layout().layer(&compressed.layer);
+            if sys::file::exists(&layer).doing(|| format!("look for layer {}", compressed.layer))? {
+                found.push(compressed);
+            }
+        }
         Ok(found)
     }
 

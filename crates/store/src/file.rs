@@ -1,9 +1,9 @@
 //! Files that last: written beside, synced, and only then given their name.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sys::Calling;
 
@@ -56,6 +56,14 @@ pub(crate) fn unlink(path: &Path) -> sys::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         result => result.call(|| format!("unlink({})", path.display())),
+    }
+}
+
+/// Reads where a link leads; nothing where there is none, or something else.
+pub(crate) fn link(path: &Path) -> sys::Result<Option<PathBuf>> {
+    match fs::read_link(path) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => Ok(None),
+        result => result.map(Some).call(|| format!("readlink({})", path.display())),
     }
 }
 

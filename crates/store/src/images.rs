@@ -269,7 +269,7 @@ impl<'a> Images<'a> {
         for repository in file::names(&top).doing(|| "list the names")? {
             let directory = top.join(&repository);
             for last in file::names(&directory).doing(|| format!("list {}", directory.display()))? {
-                let link = fs::read_link(directory.join(&last)).ok();
+                let link = file::link(&directory.join(&last)).doing(|| format!("read the name {repository}/{last}"))?;
                 let id = link.as_deref().and_then(Path::file_name).and_then(|hex| hex.to_str());
                 let id = id.and_then(|hex| format!("sha256:{hex}").parse().ok());
                 if let (Some(id), Some(name)) = (id, parse_name(&repository, &last)) {

@@ -19,6 +19,14 @@ pub enum Durability {
     Synced,
 }
 
+/// Tells whether something has this path, following links. Where that cannot be told it is an error, and no absence: what is
+/// decided by it may be a removal.
+pub fn exists(path: &Path) -> Result<bool> {
+    path.try_exists()
+        .or_else(|error| if error.kind() == std::io::ErrorKind::NotADirectory { Ok(false) } else { Err(error) })
+        .call(|| format!("statx({path:?})"))
+}
+
 /// Writes a file as a whole: beside its place and then renamed, so that a reader sees the old bytes or the new ones.
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
     let mut beside = path.as_os_str().to_owned();
@@ -179,6 +187,23 @@ mod tests {
         replace(&path, b"two", Durability::Synced).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_not_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, round) = (dir.path().join("file"), dir.path().join("round"));
+        File::create(&file).unwrap();
+        std::os::unix::fs::symlink("round", &round).unwrap();
+        let told = |path: &Path| exists(path).map_err(|error| error.errno());
+        assert_eq!(
+            (told(&file), told(&dir.path().join("none")), told(&file.join("below"))),
+            (Ok(true), Ok(false), Ok(false))
+        );
+        assert_eq!(
+            (told(&round), told(&dir.path().join("n".repeat(300)))),
+            (Err(Errno::LOOP), Err(Errno::NAMETOOLONG))
+        );
     }
 
     #[test]

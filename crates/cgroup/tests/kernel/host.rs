@@ -68,7 +68,7 @@ impl Drop for Sandbox {
         if !std::thread::panicking() {
             killed.unwrap();
             removed.unwrap();
-            assert!(!self.top.exists());
+            assert!(!self.top.exists().unwrap());
         }
     }
 }

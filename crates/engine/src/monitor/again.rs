@@ -71,7 +71,7 @@ impl Again {
         };
         // Not before the claim: until then it can be removed.
         let container = ledger::claimed_record(engine.layout(), &self.id, self.id.as_str())?;
-        if engine.layout().stopping(&self.id).exists() {
+        if records::exists(&engine.layout().stopping(&self.id))? {
             close_stopped(&engine, &self.id)?;
             processes::exit(0);
         }

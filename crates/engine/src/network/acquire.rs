@@ -17,6 +17,7 @@ use super::wish::{Attachment, OwnLink, PortRequest, Wishes};
 use super::{DEFAULT_NETWORK, Driver, Network, NetworkError, ports};
 use crate::error::Doing;
 use crate::layout::Layout;
+use crate::records::exists;
 use crate::{Container, Engine, Error, NetworkMode, create, ledger};
 
 /// What a run has of networks, and the sockets that keep its ports for it.
@@ -129,7 +130,7 @@ impl Engine {
         if wishes.ports.is_empty() {
             return Ok(Vec::new());
         }
-        if run.publishing().is_none() && self.layout().network_wishes(&container.id).exists() {
+        if run.publishing().is_none() && exists(&self.layout().network_wishes(&container.id))? {
             // It was taken off the network on which it had published them.
             tracing::warn!(
                 "container {} is on no network that leads outside: its ports are not published",

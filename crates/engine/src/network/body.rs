@@ -15,6 +15,7 @@ use super::records::{self, Body, NetworkLock};
 use super::run::RunNetwork;
 use super::{Driver, Network, NetworkError, release};
 use crate::error::Doing;
+use crate::records::exists;
 use crate::{ContainerId, Engine, Error, ledger};
 
 /// The largest packet where nobody says anything.
@@ -279,7 +280,7 @@ pub(crate) fn put_back(engine: &Engine) -> Result<(), Error> {
 /// Returns one of the elements that must be there. Whoever takes one away takes all of them.
 fn first_wanted(engine: &Engine) -> Result<Option<Element>, Error> {
     let layout = engine.layout();
-    if layout.network_states().exists() {
+    if exists(&layout.network_states())? {
         for network in records::all(layout)? {
             let rules = records::body(layout, &network.id).map(|body| network_rules(&network, &body));
             if let Some(first) = rules.and_then(|rules| rules.into_iter().next()) {

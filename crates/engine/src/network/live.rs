@@ -358,7 +358,7 @@ impl Running {
     /// ago: it is waited for.
     fn find(engine: &Engine, container: &Container) -> Result<Option<Self>, Error> {
         let (layout, until) = (engine.layout(), Instant::now() + client::PATIENCE);
-        while !layout.run_state(&container.id).exists()
+        while !records::exists(&layout.run_state(&container.id))?
             && ledger::owner(layout, &container.id)? == Owner::Living
             && Instant::now() < until
         {

@@ -58,7 +58,7 @@ impl NetworkLock {
     /// Takes it where the network has a state; `None` where it has none.
     pub(crate) fn take_if_there(layout: &Layout, id: &NetworkId) -> Result<Option<Self>, Error> {
         let directory = layout.network_state(id);
-        while directory.exists() {
+        while records::exists(&directory)? {
             if let Some(lock) = Self::open(layout, id, false)? {
                 return Ok(Some(lock));
             }

@@ -11,6 +11,7 @@ use super::records::NetworkLock;
 use super::run::{Peer, RunNetwork};
 use crate::error::Doing;
 use crate::layout::Layout;
+use crate::records::exists;
 use crate::{ContainerId, Error, ledger, remove};
 
 /// The firewall from which something was removed. To close it takes until no packet can meet what was removed, some
@@ -25,7 +26,7 @@ static SILENT: LazyLock<Recorder> = LazyLock::new(Recorder::silent);
 /// The order is that of danger: first nobody is led here any more, and then the addresses can be others'.
 pub(crate) fn release(layout: &Layout, id: &ContainerId) -> Result<Closing, Error> {
     // What is written down first is removed last.
-    if !layout.run_network(id).exists() {
+    if !exists(&layout.run_network(id))? {
         return Ok(Closing(None));
     }
     let _lock = lock_wishes(layout, id)?;
@@ -59,7 +60,7 @@ fn withdraw(layout: &Layout, id: &ContainerId, run: &RunNetwork) -> Result<Optio
         }
     }
     forget_flows(run);
-    if layout.shared_network(id).exists() {
+    if exists(&layout.shared_network(id))? {
         // Others live in the namespace, and so it would keep the links.
         let links = run.all_endpoints().filter_map(|endpoint| endpoint.host_link());
         let steps: Vec<_> = links.map(|link| LinkStep::host(LinkChange::Remove(link.to_owned()))).collect();

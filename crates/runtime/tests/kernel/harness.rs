@@ -218,7 +218,7 @@ impl Case {
 
     #[track_caller]
     pub(crate) fn assert_clean(&self) {
-        assert!(!self.cgroup().exists(), "the cgroup is left");
+        assert!(!self.cgroup().exists().unwrap(), "the cgroup is left");
         let left = Census { links: Default::default(), loops: Default::default(), ..Census::take(&[]) };
         assert_eq!(left.more_than(&self.before), Vec::<String>::new());
         assert_eq!(processes::reap_any().unwrap_err().errno(), sys::Errno::CHILD, "a child is left");

@@ -218,7 +218,7 @@ impl Check<'_> {
         };
         let (chain, layers) = (record.chain(), record.layers.iter().map(layer).collect::<Vec<_>>());
         let path = self.layout.index(&chain);
-        let is_there = path.is_file();
+        let is_there = sys::file::exists(&path).doing(|| format!("look for index {}", chain.digest()))?;
         if !is_there || !files::is_index_of(&path, &layers)? {
             self.found(Finding::Index { chain, is_there });
         }
@@ -249,7 +249,7 @@ impl Check<'_> {
         for repository in file::names(&top).doing(|| "list the names")? {
             let directory = top.join(&repository);
             for last in file::names(&directory).doing(|| format!("list {}", directory.display()))? {
-                let link = fs::read_link(directory.join(&last)).ok();
+                let link = file::link(&directory.join(&last)).doing(|| format!("read the name {repository}/{last}"))?;
                 let record = link.as_deref().and_then(Path::file_name).map(|hex| self.layout.images().join(hex));
                 let leads = record.is_some_and(|record| known.contains(record.as_path()));
                 match parse_name(&repository, &last) {
@@ -279,12 +279,14 @@ fn whole(states: &BTreeMap<Digest, State>, digest: &Digest) -> bool {
 
 /// Tells whether what a finding is about is still there to be wrong.
 fn still_there(layout: &Layout, finding: &Finding) -> bool {
+    // What cannot be told stays found.
+    let exists = |path: &Path| sys::file::exists(path).unwrap_or(true);
     match finding {
-        Finding::Record { path } | Finding::Stray { path } => path.exists(),
-        Finding::Image { id, .. } => layout.record(id).exists(),
-        Finding::Layer { diff_id, .. } => layout.layer(diff_id).exists(),
-        Finding::Document { digest } => layout.blob(digest).exists(),
+        Finding::Record { path } | Finding::Stray { path } => exists(path),
+        Finding::Image { id, .. } => exists(&layout.record(id)),
+        Finding::Layer { diff_id, .. } => exists(&layout.layer(diff_id)),
+        Finding::Document { digest } => exists(&layout.blob(digest)),
         Finding::Index { .. } => true,
-        Finding::Name { name } => layout.name(name).is_symlink(),
+        Finding::Name { name } => !matches!(file::link(&layout.name(name)), Ok(None)),
     }
 }
