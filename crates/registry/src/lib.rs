@@ -14,6 +14,8 @@ mod client;
 mod complaint;
 mod credentials;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hosts;
 mod login;
 mod manifest;

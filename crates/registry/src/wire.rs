@@ -10,7 +10,6 @@ use std::time::Duration;
 use ureq::config::AutoHeaderValue;
 use ureq::http::{HeaderMap, Method, Request as HttpRequest};
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Proxy, ProxyProtocol, SendBody};
 
 use crate::certificates::{CertificateError, CertificatePaths, Certificates};
@@ -248,7 +247,7 @@ impl Wire {
             .proxy(self.proxy(url)?)
             .tls_config(self.tls(url, verified)?)
             .build();
-        Ok(Agent::with_parts(config, DefaultConnector::new(), self.names.clone()))
+        Ok(agent(config, self.names.clone()))
     }
 
     fn proxy(&self, url: &Url) -> Result<Option<Proxy>, WireError> {
@@ -301,6 +300,14 @@ impl Wire {
             other => WireError::Protocol(other.to_string()),
         }
     }
+}
+
+#[cfg(fuzzing)]
+use crate::fuzzing::agent;
+
+#[cfg(not(fuzzing))]
+fn agent(config: ureq::config::Config, names: NameFiles) -> Agent {
+    Agent::with_parts(config, ureq::unversioned::transport::DefaultConnector::new(), names)
 }
 
 /// Only these have a body, and say so when it is empty.

@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     write(root, "load", cases.iter().step_by(9).flat_map(images))?;
     write(root, "manifest", manifests().iter().map(bytes))?;
     write(root, "config", configs().iter().map(bytes))?;
+    write(root, "answers", scripts().into_iter())?;
     write(root, "reference", REFERENCES.iter().map(|text| text.as_bytes().to_vec()))?;
     Ok(())
 }
@@ -93,6 +94,71 @@ fn configs() -> Vec<Value> {
     two["rootfs"]["diff_ids"] = json!([empty, empty]);
     two["variant"] = json!("v8");
     vec![whole, one, two, json!({ "architecture": "", "os": "", "rootfs": { "type": "", "diff_ids": [] } })]
+}
+
+/// Conversations with a registry: what is asked, how it comes, and the answers. The first is to the question which protocol it
+/// speaks.
+fn scripts() -> Vec<Vec<u8>> {
+    const BLOB: &str = "these are the bytes of a blob, and a few more of them, so that it comes in parts";
+    let digest = oci::Digest::of(BLOB.as_bytes());
+    let answer = |head: &str, body: &str| {
+        let head = if head.contains('\n') { head.replace('\n', "\r\n") } else { head.to_owned() };
+        format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    };
+    let challenge = answer(
+        "401 Unauthorized\nWWW-Authenticate: Bearer realm=\"http://127.0.0.1:5001/token\",service=\"s\",scope=\"repository:team/box:pull\"",
+        "",
+    );
+    let token =
+        answer("200 OK", r#"{"token":"abc","expires_in":300,"issued_at":"2025-01-01T00:00:00Z","refresh_token":"r"}"#);
+    let manifest = manifests().swap_remove(0).to_string();
+    let manifest = answer("200 OK\nContent-Type: application/vnd.oci.image.manifest.v1+json", &manifest);
+    let (up, at) =
+        ("202 Accepted\nLocation: /v2/team/box/blobs/uploads/1", "201 Created\nLocation: /v2/team/box/blobs/x");
+    let gone = answer("404 Not Found", r#"{"errors":[{"code":"NAME_UNKNOWN","message":"x","detail":{"a":1}}]}"#);
+    let busy = answer("503 Service Unavailable\nRetry-After: 0", "later");
+    let aside = answer("307 Temporary Redirect\nLocation: https://127.0.0.1:5002/blob?x=y", "");
+    let half = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", BLOB.len(), &BLOB[..40]);
+    let rest = format!("206 Partial Content\nContent-Range: bytes 40-{}/{}", BLOB.len() - 1, BLOB.len());
+    let pages = [r#"{"name":"team/box","tags":["1","2"]}"#, r#"{"repositories":["a","b/c"]}"#];
+    let pages = pages.map(|page| answer("200 OK\nLink: </v2/team/box/tags/list?last=2&n=1000>; rel=\"next\"", page));
+    let chunked =
+        format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{BLOB}\r\n0\r\n\r\n", BLOB.len());
+    let index = manifests().swap_remove(2).to_string();
+    let created = answer(&format!("{at}\nDocker-Content-Digest: {digest}"), "");
+    let ok = answer("200 OK\nDocker-Distribution-API-Version: registry/2.0", "");
+    let (up, more) =
+        (answer(up, ""), answer(&format!("{up}\nRange: 0-{}\nOCI-Chunk-Min-Length: 16", BLOB.len() - 1), ""));
+    let talks: [(u8, Vec<&String>); 19] = [
+        (0, vec![&manifest]),
+        (0, vec![&challenge, &token, &manifest]),
+        (0, vec![&busy, &busy, &gone]),
+        (1, vec![&chunked]),
+        (2, vec![&created]),
+        (3, vec![&pages[0], &pages[0], &pages[0]]),
+        (4, vec![&gone, &manifest]),
+        (4, vec![&gone]),
+        (5, vec![&aside, &chunked]),
+        (5, vec![&half, &half]),
+        (5, vec![&challenge, &token, &aside, &chunked]),
+        (5, vec![&busy, &aside, &half]),
+        (6, vec![&up, &created]),
+        (6, vec![&challenge, &token, &up, &busy, &up, &created]),
+        (7, vec![&up, &more, &created, &created]),
+        (7, vec![&up, &busy, &more, &more, &created, &challenge, &token, &created]),
+        (8, vec![&pages[1], &pages[1]]),
+        (9, vec![&challenge, &token, &ok]),
+        (9, vec![&challenge, &gone, &gone]),
+    ];
+    let index = answer("200 OK\nContent-Type: application/vnd.oci.image.index.v1+json", &index);
+    let (rest, refer) = (answer(&rest, &BLOB[40..]), (4, vec![&index]));
+    let resumed = (5, vec![&half, &rest]);
+    let talks = talks.into_iter().chain([refer, resumed]);
+    let script = |(task, answers): (u8, Vec<&String>)| {
+        let answers: Vec<&str> = std::iter::once(&ok).chain(answers).map(String::as_str).collect();
+        [&[task, if task % 2 == 0 { 0 } else { 7 }], answers.join("\n~~\n").as_bytes()].concat()
+    };
+    talks.map(script).collect()
 }
 
 const REFERENCES: &[&str] = &[
