@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
 use crate::suites::Tally;
@@ -22,6 +22,8 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 /// How long an input may take, in seconds; how much memory it may, in megabytes; how long it may be.
 const BOUNDS: [&str; 3] = ["-timeout=10", "-rss_limit_mb=512", "-max_len=32768"];
+/// How they are built.
+const BUILD: [&str; 7] = ["build", "--release", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--target", TRIPLE];
 /// How long each target runs when nobody says, in seconds.
 const SECONDS: u32 = 60;
 
@@ -104,11 +106,25 @@ fn is_finding(entry: &std::io::Result<fs::DirEntry>) -> bool {
 /// Builds all targets; gives the directory that they are in.
 fn build() -> Outcome<PathBuf> {
     let target = shell::target_directory()?.join("fuzz");
-    let mut command = shell::cargo(["build", "--release", "--locked", "--manifest-path", "fuzz/Cargo.toml"]);
-    // The house's own flags make static programs, which libFuzzer's C++ is not made for.
-    command.args(["--target", TRIPLE]).env("RUSTFLAGS", FLAGS).env("CARGO_TARGET_DIR", &target);
-    shell::aloud(&mut command)?;
+    shell::aloud(&mut built_into(&target, shell::cargo(BUILD)))?;
     Ok(target.join(TRIPLE).join("release"))
+}
+
+/// Begins to build all targets as the least of the machine's work, in silence: [`build`] will say what is wrong.
+pub(crate) fn build_beside() -> Outcome<Child> {
+    let target = shell::target_directory()?.join("fuzz");
+    let mut command = shell::program("nice", ["-n", "19"]);
+    let cargo = shell::cargo(BUILD);
+    command.arg(cargo.get_program()).args(cargo.get_args());
+    let mut command = built_into(&target, command);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    child.map_err(|error| format!("cannot start nice: {error}"))
+}
+
+fn built_into(target: &Path, mut command: Command) -> Command {
+    // The house's own flags make static programs, which libFuzzer's C++ is not made for.
+    command.env("RUSTFLAGS", FLAGS).env("CARGO_TARGET_DIR", target);
+    command
 }
 
 /// Runs a target; says in a line how far it came.
