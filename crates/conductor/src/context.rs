@@ -58,9 +58,11 @@ impl Context {
         settings::read(self.face)
     }
 
-    /// Reads what this machine and its user say about registries.
-    pub(crate) fn registries(&self) -> Result<registry::Settings, Failure> {
-        Ok(registry::Settings::from_environment(None)?)
+    /// Reads what this machine and its user say about registries; `verify` is what the command line says of all of them.
+    pub(crate) fn registries(&self, verify: Option<bool>) -> Result<registry::Settings, Failure> {
+        let mut settings = registry::Settings::from_environment(None)?;
+        settings.hosts.verify = verify;
+        Ok(settings)
     }
 
     /// Opens the store of images.

@@ -224,6 +224,11 @@ impl Error {
         };
         matches!(fault, Fault::Unauthorized { .. } | Fault::Denied { .. })
     }
+
+    /// Tells whether it would go on with a server that proves nothing.
+    pub fn wants_trust(&self) -> bool {
+        matches!(&self.fault, Fault::Wire { source: WireError::Tls(_) | WireError::Certificate(_), .. })
+    }
 }
 
 impl From<Error> for io::Error {

@@ -164,6 +164,8 @@ pub(crate) struct PullWish {
     /// Print no progress
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) trust: super::trust_args::TrustArgs,
 }
 
 /// What the words mean depends on this much of the world outside.

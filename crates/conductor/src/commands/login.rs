@@ -7,6 +7,7 @@ use clap::Args;
 use registry::{Client, Secret};
 use sys::Calling;
 
+use super::trust_args::{TrustArgs, failure};
 use super::{Group, Verb};
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
@@ -27,6 +28,8 @@ pub(crate) struct LoginArgs {
     /// The user
     #[arg(short, long, value_name = "USER")]
     username: Option<String>,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// The registry (default docker.io)
     #[arg(value_name = "SERVER")]
     server: Option<String>,
@@ -53,8 +56,8 @@ impl Verb for LoginArgs {
             None => ask_password()?,
         };
         let recorder = context.recorder()?;
-        let client = Client::new(context.registries()?, &recorder);
-        let login = client.login(server, &user, &Secret::new(password))?;
+        let client = Client::new(context.registries(self.trust.tls_verify)?, &recorder);
+        let login = client.login(server, &user, &Secret::new(password)).map_err(|error| failure(error, server))?;
         let what = if login.token { "a token" } else { "the password" };
         if login.kept_in.starts_with('/') {
             ui::remark(&format!(
@@ -86,7 +89,7 @@ impl Verb for LogoutArgs {
     fn run(self, context: &Context) -> Outcome {
         let server = server(self.server.as_deref());
         let recorder = context.recorder()?;
-        Client::new(context.registries()?, &recorder).logout(server)?;
+        Client::new(context.registries(None)?, &recorder).logout(server)?;
         ui::print_line(&format!("Removing login credentials for {server}")).map(|()| ExitCode::SUCCESS)
     }
 }

@@ -43,6 +43,7 @@ mod stop;
 mod system;
 mod tag;
 mod tree;
+mod trust_args;
 mod update;
 pub(crate) mod version;
 mod wait;

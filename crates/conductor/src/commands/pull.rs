@@ -9,6 +9,7 @@ use registry::Client;
 use store::StoreError;
 
 use super::container_args::{PullWish, flag};
+use super::trust_args::{TrustArgs, failure};
 use super::{Group, Verb};
 use crate::context::Context;
 use crate::error::{Failure, NO_IMAGE, Outcome};
@@ -30,6 +31,8 @@ pub(crate) struct PullArgs {
     /// Print nothing but the name of the image
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// The image
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<String>,
@@ -48,7 +51,7 @@ impl Verb for PullArgs {
         let platform = platform.map(|text| flag("platform", text.parse::<Platform>())).transpose()?;
         let options = PullOptions { platform };
         let recorder = context.recorder()?;
-        let client = Client::new(context.registries()?, &recorder);
+        let client = Client::new(context.registries(self.trust.tls_verify)?, &recorder);
         for asked in &self.images {
             for name in self.names(&client, asked)? {
                 self.pull(context, &client, &name, &options)?;
@@ -114,7 +117,7 @@ pub(crate) fn ensure(context: &Context, asked: &str, wish: &PullWish) -> Result<
     let platform = wish.platform.as_deref();
     let options = PullOptions { platform: platform.map(|text| flag("platform", text.parse())).transpose()? };
     let recorder = context.recorder()?;
-    let client = Client::new(context.registries()?, &recorder);
+    let client = Client::new(context.registries(wish.trust.tls_verify)?, &recorder);
     let pulled = if wish.quiet {
         pull(context, &store, &client, &name, &options, &Silent)
     } else {
@@ -134,9 +137,6 @@ pub(crate) fn pull(
     options: &PullOptions,
     progress: &dyn TransferProgress,
 ) -> Result<Pulled, Failure> {
-    image::pull(store, client, name, options, progress, &context.recorder()?).map_err(|error| {
-        let login = matches!(&error, image::PullError::Registry(error) if error.wants_login());
-        let failure = Failure::new(error);
-        if login { failure.hint(format!("conductor login {}", name.domain())) } else { failure }
-    })
+    image::pull(store, client, name, options, progress, &context.recorder()?)
+        .map_err(|error| failure(error, name.domain()))
 }

@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use image::{Packing, PushError, PushOptions, Silent};
+use image::{Packing, PushOptions, Silent};
 use oci::Reference;
 use registry::Client;
 
+use super::trust_args::{TrustArgs, failure};
 use super::{Group, Verb};
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
@@ -28,6 +29,8 @@ pub(crate) struct PushArgs {
     /// Print nothing but the name of the image
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// The image; its name says where it goes
     #[arg(value_name = "IMAGE")]
     image: String,
@@ -52,7 +55,7 @@ impl Verb for PushArgs {
     fn run(self, context: &Context) -> Outcome {
         let name: Reference = self.image.parse()?;
         let recorder = context.recorder()?;
-        let client = Client::new(context.registries()?, &recorder);
+        let client = Client::new(context.registries(self.trust.tls_verify)?, &recorder);
         for name in self.names(context, name)? {
             self.push(context, &client, &name)?;
         }
@@ -87,11 +90,7 @@ impl PushArgs {
             ui::remark(&format!("pushing to {}", name.repository()));
             image::push(&store, client, name, options, &Display::new(Direction::Up), &recorder)
         };
-        let pushed = pushed.map_err(|error| {
-            let login = matches!(&error, PushError::Registry(error) if error.wants_login());
-            let failure = Failure::new(error);
-            if login { failure.hint(format!("conductor login {}", name.domain())) } else { failure }
-        })?;
+        let pushed = pushed.map_err(|error| failure(error, name.domain()))?;
         if let Some(before) = pushed.before {
             ui::remark(&format!(
                 "note: a layer had to be compressed anew, so the manifest is {}, and no longer {}",

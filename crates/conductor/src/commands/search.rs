@@ -6,6 +6,7 @@ use clap::Args;
 use registry::Client;
 use serde_json::json;
 
+use super::trust_args::{TrustArgs, failure};
 use super::{Group, Verb};
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
@@ -22,6 +23,8 @@ pub(crate) struct SearchArgs {
     /// Show at most so many
     #[arg(long, value_name = "NUMBER", default_value = "25")]
     limit: usize,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// REGISTRY/WORD, or REGISTRY/ for all
     #[arg(value_name = "TERM")]
     term: String,
@@ -47,7 +50,8 @@ impl Verb for SearchArgs {
             return Err(failure.hint(format!("name one, as in: conductor search registry.example:5000/{}", self.term)));
         };
         let recorder = context.recorder()?;
-        let names = Client::new(context.registries()?, &recorder).catalog(host, MOST)?;
+        let names = Client::new(context.registries(self.trust.tls_verify)?, &recorder).catalog(host, MOST);
+        let names = names.map_err(|error| failure(error, host))?;
         let found = names.iter().filter(|name| name.contains(word)).take(self.limit);
         let rows: Vec<_> = found.map(|name| json!({ "Name": format!("{host}/{name}") })).collect();
         let text = match format {

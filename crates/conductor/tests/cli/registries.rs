@@ -171,6 +171,14 @@ fn credentials_are_tried_kept_used_and_forgotten() {
         store.conductor(&["pull", "-q", &name]).env("DOCKER_CONFIG", home.join(".docker")).env("SSL_CERT_FILE", &bundle)
     };
     pull(&other).run().success();
+    let trusting = Store::other(&sandbox, "trusting");
+    let unproved = |words: &[&str]| {
+        let command = trusting.conductor(words).env("DOCKER_CONFIG", home.join(".docker"));
+        command.env("SSL_CERT_FILE", home.join("none"))
+    };
+    let refused = unproved(&["pull", "-q", &name]).fails(1);
+    assert!(refused.contains("hint: --tls-verify=false"), "{refused}");
+    unproved(&["pull", "-q", "--tls-verify=false", &name]).run().success();
     // Skopeo uses what we kept.
     shell(&format!(
         "skopeo inspect --authfile {:?} --cert-dir {:?} docker://{name}",

@@ -79,7 +79,8 @@ impl Hosts {
         if raw.registries.is_some() {
             tracing::warn!("the [registries] tables of a registries.conf are of version 1 and are not used");
         }
-        Ok(Self { rules: raw.registry.into_iter().map(RawRegistry::read).collect::<Result<_, _>>()? })
+        let rules = raw.registry.into_iter().map(RawRegistry::read).collect::<Result<_, _>>()?;
+        Ok(Self { rules, verify: None })
     }
 
     /// Adds rules that take the place of those with the same prefix.
@@ -145,8 +146,8 @@ mod tests {
     #[test]
     fn a_later_file_takes_the_place_of_rules_with_the_same_prefix() {
         let rule = |prefix: &str, blocked| Rule { prefix: prefix.into(), blocked, ..Rule::default() };
-        let mut hosts = Hosts { rules: vec![rule("a.test", false), rule("b.test", false)] };
-        hosts.overlay(Hosts { rules: vec![rule("a.test", true)] });
+        let mut hosts = Hosts { rules: vec![rule("a.test", false), rule("b.test", false)], verify: None };
+        hosts.overlay(Hosts { rules: vec![rule("a.test", true)], verify: None });
         assert_eq!(hosts.rules, [rule("b.test", false), rule("a.test", true)]);
     }
 }

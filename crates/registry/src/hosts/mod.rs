@@ -24,6 +24,8 @@ const HUB_KEY: &str = "https://index.docker.io/v1/";
 pub struct Hosts {
     /// Each rule; the one with the longest prefix counts.
     pub rules: Vec<Rule>,
+    /// Whether servers must prove who they are, whatever the rules say; nothing where the rules decide.
+    pub verify: Option<bool>,
 }
 
 /// A rule about the repositories whose names begin in one way.
@@ -99,7 +101,7 @@ impl Hosts {
         let host = canonical(host);
         let name = format!("{host}/{}", full_path(host, path));
         let Some((rule, length)) = self.rule(&name) else {
-            let registry = Site::of(&name, false);
+            let registry = self.site(&name, false);
             return Ok(Plan { registry, mirrors: Vec::new() });
         };
         if rule.blocked {
@@ -109,8 +111,22 @@ impl Hosts {
         let place = |location: &str| format!("{}{rest}", location.trim_end_matches('/'));
         let located = rule.location.as_deref().map_or(name.clone(), place);
         let mirrors = rule.mirrors.iter();
-        let mirrors = mirrors.map(|mirror| (Site::of(&place(&mirror.location), mirror.insecure), mirror.pull));
-        Ok(Plan { registry: Site::of(&located, rule.insecure), mirrors: mirrors.collect() })
+        let mirrors = mirrors.map(|mirror| (self.site(&place(&mirror.location), mirror.insecure), mirror.pull));
+        Ok(Plan { registry: self.site(&located, rule.insecure), mirrors: mirrors.collect() })
+    }
+
+    /// Splits `HOST[:PORT]/PATH`.
+    fn site(&self, name: &str, insecure: bool) -> Site {
+        let (host, path) = name.split_once('/').unwrap_or((name, ""));
+        let host = canonical(host);
+        let trust = match self.verify {
+            Some(true) => Trust::Verified,
+            Some(false) => Trust::Insecure,
+            None if insecure => Trust::Insecure,
+            None if is_loopback(split_port(host).0) => Trust::Loopback,
+            None => Trust::Verified,
+        };
+        Site { host: host.to_owned(), path: path.to_owned(), trust }
     }
 
     /// Finds the rule with the longest prefix, and how much of the name it covers.
@@ -121,18 +137,6 @@ impl Hosts {
 }
 
 impl Site {
-    /// Splits `HOST[:PORT]/PATH`.
-    fn of(name: &str, insecure: bool) -> Self {
-        let (host, path) = name.split_once('/').unwrap_or((name, ""));
-        let host = canonical(host);
-        let trust = match insecure {
-            true => Trust::Insecure,
-            false if is_loopback(split_port(host).0) => Trust::Loopback,
-            false => Trust::Verified,
-        };
-        Self { host: host.to_owned(), path: path.to_owned(), trust }
-    }
-
     /// Returns the server's address: host and port.
     pub(crate) fn authority(&self) -> &str {
         if self.host == HUB { HUB_SERVER } else { &self.host }
@@ -240,6 +244,17 @@ mod tests {
         ] {
             assert_eq!(told(&hosts, host, path), whole);
         }
+    }
+
+    #[test]
+    fn the_command_line_has_the_last_word_on_trust() {
+        let mirror = Mirror { location: "m.test".into(), insecure: true, pull: MirrorPull::All };
+        let rule = Rule { prefix: "r.test".into(), mirrors: vec![mirror], ..Rule::default() };
+        let mut hosts = Hosts { rules: vec![rule], verify: Some(true) };
+        assert_eq!(told(&hosts, "r.test", "a"), "m.test/a Verified All, r.test/a Verified");
+        assert_eq!(told(&hosts, "localhost:5000", "a"), "localhost:5000/a Verified");
+        hosts.verify = Some(false);
+        assert_eq!(told(&hosts, "r.test", "a"), "m.test/a Insecure All, r.test/a Insecure");
     }
 
     #[test]

@@ -1,0 +1,53 @@
+//! How far registries are trusted, and what may help where one does not let us in.
+
+use std::error::Error;
+
+use clap::Args;
+use image::{PullError, PushError};
+
+use crate::error::Failure;
+
+/// How far registries are trusted.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct TrustArgs {
+    /// Whether registries must prove by TLS who they are (default: unless they are this machine, or registries.conf says no)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) tls_verify: Option<bool>,
+}
+
+/// An error that may be a registry's.
+pub(crate) trait OfRegistry: Error + Send + Sync + 'static {
+    /// Returns what went wrong there, if it did.
+    fn of_registry(&self) -> Option<&registry::Error>;
+}
+
+impl OfRegistry for registry::Error {
+    fn of_registry(&self) -> Option<&registry::Error> {
+        Some(self)
+    }
+}
+
+impl OfRegistry for PullError {
+    fn of_registry(&self) -> Option<&registry::Error> {
+        if let Self::Registry(error) = self { Some(error) } else { None }
+    }
+}
+
+impl OfRegistry for PushError {
+    fn of_registry(&self) -> Option<&registry::Error> {
+        if let Self::Registry(error) = self { Some(error) } else { None }
+    }
+}
+
+/// Makes a failure of an error, with what may help where the registry `host` did not let us in.
+pub(crate) fn failure(error: impl OfRegistry, host: &str) -> Failure {
+    let (login, trust) = error.of_registry().map_or((false, false), |error| (error.wants_login(), error.wants_trust()));
+    let failure = Failure::new(error);
+    match (login, trust) {
+        (true, _) => failure.hint(format!("conductor login {host}")),
+        (_, true) => failure.hint(
+            "--tls-verify=false trusts it this once; its certificate in certs.d, or insecure in registries.conf, for good",
+        ),
+        _ => failure,
+    }
+}
