@@ -50,7 +50,7 @@ impl Bench {
     pub fn load(&mut self, archive: &[u8]) {
         self.loads += 1;
         let options = LoadOptions { platform: None };
-        let Ok(loaded) = load(&self.store, archive, &options, &Recorder::silent()) else { return };
+        let Ok(loaded) = load(&self.store, archive, &options, &image::Silent, &Recorder::silent()) else { return };
         for loaded in loaded {
             assert!(loaded.image.index.starts_with(self.directory.path()));
             let described = inspect(&self.store, &loaded.image);

@@ -117,6 +117,9 @@ pub enum Error {
         /// The cause.
         source: Cause,
     },
+    /// What is mounted there is no image of ours, if anything is.
+    #[error("no image is mounted at {}", .0.display())]
+    NoImageMounted(std::path::PathBuf),
     /// A step failed for a reason that only its cause knows.
     #[error("cannot {doing}")]
     Doing {

@@ -45,6 +45,7 @@ pub mod spec;
 mod start;
 mod stop;
 mod usage;
+mod views;
 mod volumes;
 mod wire;
 

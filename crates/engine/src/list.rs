@@ -208,7 +208,7 @@ impl Engine {
         let users = match self.users(image) {
             Ok(users) => users,
             Err(error) => {
-                let usage = Usage { container: format!("(unknown: {error})"), running: true };
+                let usage = Usage { user: format!("whom nobody can tell ({error})"), running: true };
                 unknown(error);
                 return Some(usage);
             }
@@ -216,9 +216,11 @@ impl Engine {
         let usage = |container: Container| {
             let state = self.state(&container);
             let running = state.map_or(true, |state| matches!(state.status, Status::Running | Status::Restarting));
-            Usage { container: container.name.to_string(), running }
+            Usage { user: format!("container {}", container.name), running }
         };
-        users.into_iter().map(usage).max_by_key(|usage| usage.running)
+        let place = self.attached_image(image).into_iter().next();
+        let mount = place.map(|place| Usage { user: format!("the mount at {}", place.display()), running: true });
+        users.into_iter().map(usage).chain(mount).max_by_key(|usage| usage.running)
     }
 
     fn users(&self, image: &Digest) -> Result<Vec<Container>, Error> {

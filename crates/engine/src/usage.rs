@@ -50,7 +50,7 @@ impl Engine {
         let summaries = self.list(true)?;
         let users = |id: &oci::Digest| {
             let user = self.users_of_image(id).ok()?.into_iter().next()?;
-            Some(store::Usage { container: user.to_string(), running: false })
+            Some(store::Usage { user: format!("container {user}"), running: false })
         };
         let images = self.store().images().usage(&users)?;
         let mut containers = Vec::new();

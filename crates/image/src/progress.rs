@@ -1,11 +1,9 @@
 //! What is told of a transfer while it goes on.
 
-use oci::Digest;
-
 /// Who is told. Several layers are under way at once, each in a thread of its own.
 pub trait TransferProgress: Sync {
-    /// Something happened to a layer, which is named by the digest that the manifest has for it.
-    fn tell(&self, layer: &Digest, news: News);
+    /// Something happened to a layer: `layer` is the short form of a digest, or what else is known of it by then.
+    fn tell(&self, layer: &str, news: News);
 }
 
 /// What happened to a layer.
@@ -26,6 +24,8 @@ pub enum News {
     Done,
     /// The registry had it, in another repository.
     Mounted,
+    /// It cannot be read.
+    Broken,
 }
 
 /// Tells nobody.
@@ -33,5 +33,5 @@ pub enum News {
 pub struct Silent;
 
 impl TransferProgress for Silent {
-    fn tell(&self, _: &Digest, _: News) {}
+    fn tell(&self, _: &str, _: News) {}
 }

@@ -29,9 +29,9 @@ pub struct Listed {
 /// Who uses an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
-    /// The container, as it shall be named in a message.
-    pub container: String,
-    /// Whether the container is running.
+    /// Who, as it shall be named in a message: `container web`.
+    pub user: String,
+    /// Whether it runs, or is in use as a mount is.
     pub running: bool,
 }
 
@@ -204,7 +204,7 @@ fn check_one_repository(entry: &Entry) -> Result<(), StoreError> {
 
 fn check_usage(asked: &Asked, usage: &Usage, force: bool) -> Result<(), StoreError> {
     let advice = match (asked, usage.running, force) {
-        (Asked::Id(_), true, _) => "stop and remove it first",
+        (Asked::Id(_), true, _) => "stop it, or unmount it, and remove it first",
         (_, _, true) => return Ok(()),
         _ => "remove it first, or use force to take only the name away",
     };
@@ -212,7 +212,7 @@ fn check_usage(asked: &Asked, usage: &Usage, force: bool) -> Result<(), StoreErr
         Asked::Name(name) => name.familiar(),
         Asked::Id(id) => id.short(),
     };
-    Err(StoreError::InUse { image, container: usage.container.clone(), advice })
+    Err(StoreError::InUse { image, user: usage.user.clone(), advice })
 }
 
 #[cfg(test)]
@@ -264,11 +264,11 @@ mod tests {
     }
 
     fn running(_: &Digest) -> Option<Usage> {
-        Some(Usage { container: "web".into(), running: true })
+        Some(Usage { user: "container web".into(), running: true })
     }
 
     fn stopped(_: &Digest) -> Option<Usage> {
-        Some(Usage { container: "web".into(), running: false })
+        Some(Usage { user: "container web".into(), running: false })
     }
 
     #[test]

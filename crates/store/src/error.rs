@@ -33,13 +33,13 @@ pub enum StoreError {
         /// How many names it has.
         count: usize,
     },
-    /// A container uses the image.
-    #[error("image {image} is used by container {container}: {advice}")]
+    /// Somebody uses the image.
+    #[error("image {image} is used by {user}: {advice}")]
     InUse {
         /// The image as it was asked for.
         image: String,
-        /// The container that uses it.
-        container: String,
+        /// Who does.
+        user: String,
         /// What to do about it.
         advice: &'static str,
     },

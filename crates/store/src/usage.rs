@@ -156,7 +156,7 @@ mod tests {
         let compressed = vec![(Digest::of(b"base"), Digest::of(b"b.gz")), (Digest::of(b"late"), Digest::of(b"l.gz"))];
         let catalogue = Catalogue { entries, compressed, ..Catalogue::default() };
         let running =
-            |id: &Digest| (*id == Digest::of(b"one")).then(|| Usage { container: "web".into(), running: true });
+            |id: &Digest| (*id == Digest::of(b"one")).then(|| Usage { user: "container web".into(), running: true });
         let found = usage(catalogue, &running, |_| 1000);
         assert_eq!((found.size, found.reclaimable), (1111, 1001));
         assert_eq!(

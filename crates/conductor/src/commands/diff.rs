@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use image::DifferenceKind;
+use image::{Difference, DifferenceKind};
 
 use super::{Group, Verb};
 use crate::context::Context;
-use crate::error::Outcome;
+use crate::error::{Failure, Outcome};
 use crate::ui;
 
 /// List what a container changed: A is new, C is changed, D is gone
@@ -26,15 +26,20 @@ impl Verb for DiffArgs {
 
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
-        for difference in engine.differences(&engine.find(&self.container)?)? {
-            let letter = match difference.kind {
-                DifferenceKind::Added => 'A',
-                DifferenceKind::Changed => 'C',
-                DifferenceKind::Deleted => 'D',
-            };
-            // A name may hold what would move the cursor.
-            ui::print_line(&format!("{letter} /{}", difference.path.escape_ascii()))?;
-        }
-        Ok(ExitCode::SUCCESS)
+        print(&engine.differences(&engine.find(&self.container)?)?).map(|()| ExitCode::SUCCESS)
     }
+}
+
+/// Prints a line for each path.
+pub(super) fn print(differences: &[Difference]) -> Result<(), Failure> {
+    for difference in differences {
+        let letter = match difference.kind {
+            DifferenceKind::Added => 'A',
+            DifferenceKind::Changed => 'C',
+            DifferenceKind::Deleted => 'D',
+        };
+        // A name may hold what would move the cursor.
+        ui::print_line(&format!("{letter} /{}", difference.path.escape_ascii()))?;
+    }
+    Ok(())
 }

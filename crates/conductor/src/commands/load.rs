@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use image::{LoadOptions, Loaded};
+use image::{LoadOptions, Loaded, Silent, TransferProgress};
 use oci::Platform;
 
 use super::container_args::flag;
@@ -15,6 +15,7 @@ use super::{Group, Verb};
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
 use crate::ui;
+use crate::ui::transfer::{Direction, Display};
 
 /// Load the images of an archive
 #[derive(Debug, Args)]
@@ -42,12 +43,14 @@ impl Verb for LoadArgs {
     fn run(self, context: &Context) -> Outcome {
         let platform = self.platform.as_deref().map(|text| flag("platform", text.parse::<Platform>())).transpose()?;
         let options = LoadOptions { platform };
+        let display = (!self.quiet).then(|| Display::new(Direction::Load));
+        let progress: &dyn TransferProgress = display.as_ref().map_or(&Silent, |display| display);
         let doing = |path: &PathBuf| format!("cannot open {}", path.display());
         let source: Box<dyn Read> = match &self.input {
             Some(path) if path.is_dir() => {
                 let directory = File::open(path).map_err(|error| Failure::new(error).doing(doing(path)))?;
                 let (store, recorder) = (context.store()?, context.recorder()?);
-                return self.report(image::load_layout(&store, directory.as_fd(), &options, &recorder)?);
+                return self.report(image::load_layout(&store, directory.as_fd(), &options, progress, &recorder)?);
             }
             Some(path) => Box::new(File::open(path).map_err(|error| Failure::new(error).doing(doing(path)))?),
             None if stdin().is_terminal() => {
@@ -56,7 +59,7 @@ impl Verb for LoadArgs {
             }
             None => Box::new(stdin()),
         };
-        self.report(image::load(&context.store()?, source, &options, &context.recorder()?)?)
+        self.report(image::load(&context.store()?, source, &options, progress, &context.recorder()?)?)
     }
 }
 

@@ -16,6 +16,8 @@ mod explain;
 mod export;
 mod health_args;
 mod history;
+mod image_diff;
+mod image_mount;
 mod images;
 mod import;
 mod info;
@@ -255,11 +257,13 @@ pub(crate) static NOUNS: &[Noun] = &[
         about: "Manage images",
         entries: &[
             Entry::of::<build::BuildArgs>(),
+            Entry::of::<image_diff::ImageDiffArgs>(),
             Entry::of::<history::HistoryArgs>(),
             Entry::of::<import::ImportArgs>(),
             Entry::of::<inspect::ImageInspectArgs>(),
             Entry::of::<load::LoadArgs>(),
             Entry::of::<images::ImagesArgs>().named("ls", &["list"]),
+            Entry::of::<image_mount::ImageMountArgs>(),
             Entry::of::<prune::ImagePruneArgs>(),
             Entry::of::<pull::PullArgs>(),
             Entry::of::<push::PushArgs>(),
@@ -267,6 +271,7 @@ pub(crate) static NOUNS: &[Noun] = &[
             Entry::of::<save::SaveArgs>(),
             Entry::of::<tag::TagArgs>(),
             Entry::of::<tree::TreeArgs>(),
+            Entry::of::<image_mount::ImageUnmountArgs>(),
         ],
     },
     Noun {

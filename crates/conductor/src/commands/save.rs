@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use image::Form;
+use image::{Form, Silent, TransferProgress};
 use oci::Reference;
 use store::{Image, Store, StoreError};
 use trace::Recorder;
@@ -14,6 +14,7 @@ use super::{Group, Verb};
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
 use crate::ui::archive::write_archive;
+use crate::ui::transfer::{Direction, Display};
 
 /// Save one or more images to an archive
 #[derive(Debug, Args)]
@@ -27,8 +28,8 @@ pub(crate) struct SaveArgs {
     /// Accepted for Podman's sake: an archive takes several images anyhow
     #[arg(short, long, hide = true)]
     multi_image_archive: bool,
-    /// Accepted for Podman's sake: nothing else is printed
-    #[arg(short, long, hide = true)]
+    /// Print no progress
+    #[arg(short, long)]
     quiet: bool,
     /// The images
     #[arg(value_name = "IMAGE", required = true)]
@@ -56,12 +57,15 @@ impl Verb for SaveArgs {
     fn run(self, context: &Context) -> Outcome {
         let (store, recorder) = (context.store()?, context.recorder()?);
         let images = wanted(&store, &self.images)?;
+        let display = (!self.quiet).then(|| Display::new(Direction::Save));
+        let progress: &dyn TransferProgress = display.as_ref().map_or(&Silent, |display| display);
         let form = match self.format {
-            Format::OciDir => return into_directory(&store, &images, self.output.as_deref(), &recorder),
+            Format::OciDir => return into_directory(&store, &images, self.output.as_deref(), progress, &recorder),
             Format::DockerArchive => Form::Docker,
             Format::OciArchive => Form::Oci,
         };
-        let write = |out: &mut File| image::save(&store, &images, form, out, &recorder).map_err(Failure::from);
+        let write =
+            |out: &mut File| image::save(&store, &images, form, out, progress, &recorder).map_err(Failure::from);
         write_archive(self.output.as_deref(), write).map(|()| ExitCode::SUCCESS)
     }
 }
@@ -71,6 +75,7 @@ fn into_directory(
     store: &Store,
     images: &[(Image, Vec<Reference>)],
     path: Option<&Path>,
+    progress: &dyn TransferProgress,
     recorder: &Recorder,
 ) -> Outcome {
     let path = path.ok_or_else(|| Failure::message("--format oci-dir needs a directory: name it with --output"))?;
@@ -78,7 +83,7 @@ fn into_directory(
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
     std::fs::create_dir(&beside).map_err(doing)?;
-    let written = image::save_layout(store, images, &beside, recorder).map_err(Failure::from);
+    let written = image::save_layout(store, images, &beside, progress, recorder).map_err(Failure::from);
     // A directory that is there may be taken over while it is empty.
     let written = written.and_then(|()| std::fs::rename(&beside, path).map_err(doing));
     if written.is_err() {

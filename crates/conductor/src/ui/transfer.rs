@@ -6,16 +6,17 @@ use std::sync::Mutex;
 
 use image::{News, TransferProgress};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use oci::Digest;
 
 use super::remark;
 use super::size::human_size;
 
-/// Whether layers go up or come down.
+/// Where layers go: to a registry or from there, into an archive or out of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     Down,
     Up,
+    Load,
+    Save,
 }
 
 /// Shows a transfer on stderr.
@@ -23,7 +24,7 @@ pub(crate) enum Direction {
 pub(crate) struct Display {
     direction: Direction,
     bars: Option<MultiProgress>,
-    layers: Mutex<HashMap<Digest, Shown>>,
+    layers: Mutex<HashMap<String, Shown>>,
 }
 
 /// A layer as it is shown.
@@ -40,32 +41,47 @@ impl Display {
         Self { direction, bars, layers: Mutex::default() }
     }
 
-    fn bar(&self, digest: &Digest) -> Option<ProgressBar> {
+    fn bar(&self, layer: &str) -> Option<ProgressBar> {
         // It is drawn as soon as it is added.
-        let bar = ProgressBar::no_length().with_style(style("{prefix} {msg}")).with_prefix(digest.short());
+        let bar = ProgressBar::no_length().with_style(style("{prefix} {msg}")).with_prefix(layer.to_owned());
         Some(self.bars.as_ref()?.add(bar))
     }
 
     fn words(&self, news: News, size: u64) -> Option<String> {
         Some(match (news, self.direction) {
             (News::Exists, Direction::Down) => "is here already".to_owned(),
-            (News::Exists, Direction::Up) => "is there already".to_owned(),
+            (News::Exists, _) => "is there already".to_owned(),
             (News::Mounted, _) => "mounted from another repository".to_owned(),
             (News::Waiting, _) => "waits: somebody else brings it".to_owned(),
             (News::Packing(_), _) => "compressing".to_owned(),
-            (News::Begun(_), Direction::Down) => "pulling".to_owned(),
-            (News::Begun(_), Direction::Up) => "pushing".to_owned(),
-            (News::Done, Direction::Down) => format!("pulled {}", human_size(size)),
-            (News::Done, Direction::Up) => format!("pushed {}", human_size(size)),
+            (News::Broken, _) => "cannot be read".to_owned(),
+            (News::Begun(_), direction) => direction.words().0.to_owned(),
+            (News::Done, direction) => format!("{} {}", direction.words().1, human_size(size)),
             _ => return None,
         })
     }
 }
 
+impl Direction {
+    /// Returns what is said of a layer that is on its way, and of one that has come to its end.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Down => ("pulling", "pulled"),
+            Self::Up => ("pushing", "pushed"),
+            Self::Load => ("loading", "loaded"),
+            Self::Save => ("saving", "saved"),
+        }
+    }
+}
+
 impl TransferProgress for Display {
-    fn tell(&self, layer: &Digest, news: News) {
+    fn tell(&self, layer: &str, news: News) {
         let mut layers = self.layers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let shown = layers.entry(*layer).or_insert_with(|| Shown { size: 0, bar: self.bar(layer) });
+        // What is read of an archive's documents is no layer's.
+        if matches!(news, News::Moved(_)) && !layers.contains_key(layer) {
+            return;
+        }
+        let shown = layers.entry(layer.to_owned()).or_insert_with(|| Shown { size: 0, bar: self.bar(layer) });
         if let News::Begun(size) | News::Packing(size) = news {
             shown.size = size;
         }
@@ -87,7 +103,7 @@ impl TransferProgress for Display {
             }
             // A line when something ends, and one when it takes longer than people like to wait without knowing why.
             (None, News::Begun(_) | News::Moved(_) | News::Packing(_)) => {}
-            (None, _) => words.iter().for_each(|words| remark(&format!("{} {words}", layer.short()))),
+            (None, _) => words.iter().for_each(|words| remark(&format!("{layer} {words}"))),
         }
     }
 }

@@ -13,6 +13,7 @@ mod exec;
 mod explain;
 mod founding;
 mod full_screen;
+mod image_files;
 mod images;
 mod limits;
 mod logs;

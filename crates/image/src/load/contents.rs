@@ -12,6 +12,7 @@ use crate::belt::fill;
 use crate::compression::{Compression, is_tar, look};
 use crate::manifest::Descriptor;
 use crate::pour::{PourError, pour};
+use crate::progress::{News, TransferProgress};
 
 /// What an archive holds, by path.
 #[derive(Debug, Default)]
@@ -58,7 +59,11 @@ const LINKS: usize = 8;
 
 impl Contents {
     /// Reads an archive to its end.
-    pub(super) fn read(mut source: impl BufRead, work: &mut Work) -> Result<Self, LoadError> {
+    pub(super) fn read(
+        mut source: impl BufRead,
+        work: &mut Work,
+        progress: &dyn TransferProgress,
+    ) -> Result<Self, LoadError> {
         let (mut contents, mut parser) = (Self::default(), Parser::new());
         let mut block = [0; 512];
         while !parser.is_at_end() {
@@ -76,7 +81,7 @@ impl Contents {
                 break;
             }
             if let Some(member) = found
-                && !contents.take(member, &mut source, &mut parser, work)?
+                && !contents.take(member, &mut source, &mut parser, (work, progress))?
             {
                 // It breaks off in there, and the parser knows how to say so.
                 parser.finish()?;
@@ -95,7 +100,7 @@ impl Contents {
         member: Member,
         source: &mut impl BufRead,
         parser: &mut Parser,
-        work: &mut Work,
+        (work, progress): (&mut Work, &dyn TransferProgress),
     ) -> Result<bool, LoadError> {
         let path = plain(&String::from_utf8_lossy(&member.path));
         self.held += path.len() + OVERHEAD;
@@ -110,10 +115,10 @@ impl Contents {
                 self.links.insert(path, plain(&String::from_utf8_lossy(&target)));
             }
             MemberKind::File(Content::Whole { size, .. }) => {
-                let mut data = source.take(size);
+                let mut data = Watched { source: source.take(size), label: label(&path), progress };
                 let file = read_file(&mut data, size, work)?;
                 io::copy(&mut data, &mut io::sink()).map_err(LoadError::Read)?;
-                if data.limit() > 0 {
+                if data.source.limit() > 0 {
                     return Ok(false);
                 }
                 parser.skip(size);
@@ -197,32 +202,47 @@ impl Fault {
     }
 }
 
-fn read_file(source: impl BufRead, size: u64, work: &mut Work) -> Result<File, LoadError> {
+fn read_file(source: &mut Watched<'_, impl BufRead>, size: u64, work: &mut Work) -> Result<File, LoadError> {
+    let (label, progress) = (source.label.clone(), source.progress);
     let (start, mut source) = look(source).map_err(LoadError::Read)?;
     if matches!(start.first(), None | Some(b'{' | b'[')) && size <= LARGEST_DOCUMENT {
         let mut bytes = Vec::new();
         source.read_to_end(&mut bytes).map_err(LoadError::Read)?;
         return Ok(File::Document(bytes));
     }
+    if let Some(reason) = refusal(&start) {
+        return Ok(File::Broken(reason));
+    }
+    progress.tell(&label, News::Begun(size));
     match store_layer(&start, &mut source, work) {
-        Ok(stored) => Ok(File::Layer(stored)),
+        Ok(stored) => {
+            progress.tell(&label, News::Done);
+            Ok(File::Layer(stored))
+        }
         // If it is the archive that broke off, its next header cannot be read either.
-        Err(Fault::Unreadable(error)) => Ok(File::Broken(error.to_string())),
+        Err(Fault::Unreadable(error)) => {
+            progress.tell(&label, News::Broken);
+            Ok(File::Broken(error.to_string()))
+        }
         Err(Fault::Load(error)) => Err(error),
+    }
+}
+
+/// Tells why what begins so is no layer.
+fn refusal(start: &[u8]) -> Option<String> {
+    match Compression::of(start) {
+        Compression::Foreign(tool) => Some(format!("it is compressed with {tool}")),
+        Compression::None if !is_tar(start) => Some("it is neither a tar nor compressed".to_owned()),
+        _ => None,
     }
 }
 
 /// Writes a layer that begins so, unpacked, into the work.
 fn store_layer(start: &[u8], source: &mut impl BufRead, work: &mut Work) -> Result<Stored, Fault> {
-    let compression = Compression::of(start);
-    let refused = match compression {
-        Compression::Foreign(tool) => Some(format!("it is compressed with {tool}")),
-        Compression::None if !is_tar(start) => Some("it is neither a tar nor compressed".to_owned()),
-        _ => None,
-    };
-    if let Some(reason) = refused {
+    if let Some(reason) = refusal(start) {
         return Err(Fault::Unreadable(io::Error::other(reason)));
     }
+    let compression = Compression::of(start);
     let mut hashing = Hashing { source, hasher: (compression != Compression::None).then(Hasher::default), size: 0 };
     let mut writer = work.layer().map_err(|error| Fault::Load(error.into()))?;
     let mut plain = compression.take_off(&mut hashing).map_err(Fault::Unreadable)?;
@@ -234,6 +254,38 @@ fn store_layer(start: &[u8], source: &mut impl BufRead, work: &mut Work) -> Resu
     let layer = work.finish(writer).map_err(|error| Fault::Load(error.into()))?;
     let digest = hashing.hasher.map_or(layer.diff_id, Hasher::finish);
     Ok(Stored { digest, size: hashing.size, layer })
+}
+
+/// Returns what a layer is called before its digest is known: by its own name, or by its directory's, as in `ID/layer.tar`.
+fn label(path: &str) -> String {
+    let part = path.rsplit('/').find(|part| *part != "layer.tar").unwrap_or(path);
+    part.chars().take(12).collect()
+}
+
+/// Tells how much of a file is read.
+struct Watched<'a, S> {
+    source: S,
+    label: String,
+    progress: &'a dyn TransferProgress,
+}
+
+impl<S: BufRead> Read for Watched<'_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.source.read(buffer)?;
+        self.progress.tell(&self.label, News::Moved(length as u64));
+        Ok(length)
+    }
+}
+
+impl<S: BufRead> BufRead for Watched<'_, S> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.source.fill_buf()
+    }
+
+    fn consume(&mut self, length: usize) {
+        self.progress.tell(&self.label, News::Moved(length as u64));
+        self.source.consume(length);
+    }
 }
 
 /// Counts what is read, and hashes it unless the layer's own hash is the same.
@@ -302,6 +354,14 @@ mod tests {
         assert_eq!(beside("one/layer.tar", "../two/layer.tar"), "two/layer.tar");
         assert_eq!(beside("layer.tar", "two/layer.tar"), "two/layer.tar");
         assert_eq!(plain("../../etc/passwd"), "etc/passwd");
+    }
+
+    #[test]
+    fn a_layer_is_called_by_what_tells_it_from_others() {
+        assert_eq!(label("blobs/sha256/0123456789abcdef"), "0123456789ab");
+        assert_eq!(label("fedcba9876543210/layer.tar"), "fedcba987654");
+        assert_eq!(label("layer.tar"), "layer.tar");
+        assert_eq!(label("öäüöäüöäüöäüöäü"), "öäüöäüöäüöäü");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use trace::{Explain, Recorder, Step};
 use crate::compression::{BUFFER, Compression, look};
 use crate::documents::{self, DocumentError};
 use crate::manifest::{self, ManifestError};
+use crate::progress::TransferProgress;
 use crate::tree::{Cleaning, TreeError, write_tree};
 use contents::Contents;
 use plan::Planned;
@@ -146,6 +147,7 @@ pub fn load(
     store: &Store,
     source: impl Read,
     options: &LoadOptions,
+    progress: &dyn TransferProgress,
     recorder: &Recorder,
 ) -> Result<Vec<Loaded>, LoadError> {
     let (start, source) = look(BufReader::with_capacity(BUFFER, source)).map_err(LoadError::Read)?;
@@ -158,7 +160,7 @@ pub fn load(
     }
     let mut work = store.begin(Durability::Durable)?;
     recorder.record(&ReadStep(compression));
-    let contents = Contents::read(compression.take_off(source).map_err(LoadError::Read)?, &mut work)?;
+    let contents = Contents::read(compression.take_off(source).map_err(LoadError::Read)?, &mut work, progress)?;
     let planned = plan::plan(&contents, &options.platform.clone().unwrap_or_else(Platform::host))?;
     let admit = |planned| admit(&mut work, &contents, planned, options.platform.as_ref(), recorder);
     planned.into_iter().map(admit).collect()
@@ -169,6 +171,7 @@ pub fn load_layout(
     store: &Store,
     directory: BorrowedFd<'_>,
     options: &LoadOptions,
+    progress: &dyn TransferProgress,
     recorder: &Recorder,
 ) -> Result<Vec<Loaded>, LoadError> {
     let (reader, mut writer) = std::io::pipe().map_err(LoadError::Read)?;
@@ -176,7 +179,7 @@ pub fn load_layout(
         // As an archive it is read once and by the same rules, and no path in it is opened by its name.
         let write = move || write_tree(directory, &Cleaning::none(), &mut writer);
         let written = std::thread::Builder::new().spawn_scoped(scope, write).map_err(LoadError::Read)?;
-        let loaded = load(store, reader, options, recorder);
+        let loaded = load(store, reader, options, progress, recorder);
         match written.join() {
             // If we end first it cannot write on; what we say of it is the reason then.
             Ok(Err(error @ (TreeError::Read { .. } | TreeError::Entry { .. }))) => {

@@ -21,14 +21,14 @@ impl Transfer<'_> {
     pub(super) fn bring(&self, wanted: &Layer, work: &Mutex<Work>, stop: &AtomicBool) -> Result<(), PullError> {
         let digest = wanted.blob.digest;
         if self.keep(wanted, work)? {
-            self.progress.tell(&digest, News::Exists);
+            self.progress.tell(&digest.short(), News::Exists);
             return Ok(());
         }
-        let waiting = || self.progress.tell(&digest, News::Waiting);
+        let waiting = || self.progress.tell(&digest.short(), News::Waiting);
         let _claim = self.store.claim(&digest, waiting).map_err(self.refused())?;
         // Whoever had the claim before has brought it.
         if self.keep(wanted, work)? {
-            self.progress.tell(&digest, News::Exists);
+            self.progress.tell(&digest.short(), News::Exists);
             return Ok(());
         }
         let mut writer = lock(work).layer().map_err(self.refused())?;
@@ -41,7 +41,7 @@ impl Transfer<'_> {
             return Err(PullError::WrongLayer { digest, name, actual, expected });
         }
         work.keep(&layer, &self.compressed(wanted)).map_err(self.refused())?;
-        self.progress.tell(&digest, News::Done);
+        self.progress.tell(&digest.short(), News::Done);
         Ok(())
     }
 
@@ -68,7 +68,7 @@ impl Transfer<'_> {
     fn download(&self, wanted: &Layer, writer: &mut LayerWriter, stop: &AtomicBool) -> Result<(), PullError> {
         let digest = wanted.blob.digest;
         let blob = self.repository.blob(&digest, wanted.blob.size)?;
-        self.progress.tell(&digest, News::Begun(wanted.blob.size));
+        self.progress.tell(&digest.short(), News::Begun(wanted.blob.size));
         let watched = Watched { blob, digest, progress: self.progress, stop };
         unpack(watched, writer).map_err(|error| match error {
             PourError::Store(error) => self.refused()(error),
@@ -118,7 +118,7 @@ impl Read for Watched<'_> {
             return Err(io::Error::other("another layer of the image has failed"));
         }
         let length = self.blob.read(buffer)?;
-        self.progress.tell(&self.digest, News::Moved(length as u64));
+        self.progress.tell(&self.digest.short(), News::Moved(length as u64));
         Ok(length)
     }
 }

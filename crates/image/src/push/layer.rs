@@ -45,7 +45,7 @@ impl Transfer<'_> {
     fn is_there(&self, candidate: &Compressed) -> Result<bool, PushError> {
         let is_there = self.repository.has_blob(&candidate.digest)?;
         if is_there {
-            self.progress.tell(&candidate.digest, News::Exists);
+            self.progress.tell(&candidate.digest.short(), News::Exists);
         }
         Ok(is_there)
     }
@@ -56,7 +56,7 @@ impl Transfer<'_> {
             let from = self.client.repository(&from)?;
             // A registry that knows nothing of mounting, or does not let us look there, takes the bytes all the same.
             if self.repository.mount(&candidate.digest, &from).unwrap_or(false) {
-                self.progress.tell(&candidate.digest, News::Mounted);
+                self.progress.tell(&candidate.digest.short(), News::Mounted);
                 return Ok(true);
             }
         }
@@ -74,14 +74,14 @@ impl Transfer<'_> {
                 tracing::debug!(%error, "{} cannot give {digest}", from.name());
                 continue;
             }
-            self.progress.tell(&digest, News::Begun(size));
+            self.progress.tell(&digest.short(), News::Begun(size));
             let open = |at: u64| {
                 let mut blob = from.blob(&digest, size)?;
                 io::copy(&mut blob.by_ref().take(at), &mut io::sink())?;
                 Ok(Watched { source: blob, digest, progress: self.progress })
             };
             self.repository.upload(&digest, size, open)?;
-            self.progress.tell(&digest, News::Done);
+            self.progress.tell(&digest.short(), News::Done);
             return Ok(true);
         }
         Ok(false)
@@ -96,7 +96,7 @@ impl Transfer<'_> {
     fn pack(&self, layer: &Layer, named: &Descriptor) -> Result<Given, PushError> {
         let packing = Packing::of(&named.media_type).or(self.options.packing).unwrap_or_default();
         let failed = |source| PushError::Pack { layer: layer.diff_id, source };
-        self.progress.tell(&layer.diff_id, News::Packing(layer.size));
+        self.progress.tell(&layer.diff_id.short(), News::Packing(layer.size));
         let path = self.work.path().join(format!("packed-{}", layer.diff_id.hex()));
         let source = File::open(&layer.path).map_err(failed)?;
         let told = Watched { source, digest: layer.diff_id, progress: self.progress };
@@ -104,7 +104,7 @@ impl Transfer<'_> {
         let media_type = packing.media_type(&named.media_type);
         let given = Given { digest: packed.digest, size: packed.size, media_type, made_here: true };
         if !self.repository.has_blob(&packed.digest)? {
-            self.progress.tell(&layer.diff_id, News::Begun(packed.size));
+            self.progress.tell(&layer.diff_id.short(), News::Begun(packed.size));
             let open = |at: u64| {
                 let mut file = File::open(&path)?;
                 file.seek(SeekFrom::Start(at))?;
@@ -114,7 +114,7 @@ impl Transfer<'_> {
         }
         // It can be made again, and the next layers need the space.
         let _ = std::fs::remove_file(&path);
-        self.progress.tell(&layer.diff_id, News::Done);
+        self.progress.tell(&layer.diff_id.short(), News::Done);
         Ok(given)
     }
 }
@@ -129,7 +129,7 @@ struct Watched<'a, R> {
 impl<R: Read> Read for Watched<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.source.read(buffer)?;
-        self.progress.tell(&self.digest, News::Moved(length as u64));
+        self.progress.tell(&self.digest.short(), News::Moved(length as u64));
         Ok(length)
     }
 }

@@ -7,7 +7,7 @@ mod plan;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use oci::{Digest, Reference};
@@ -16,8 +16,12 @@ use sys::Calling;
 use trace::{Explain, Recorder, Step};
 
 use crate::documents::DocumentError;
+use crate::progress::{News, TransferProgress};
 use crate::tree::entry::{Entry, Kind};
 use plan::{Part, Source};
+
+/// How much of a layer is written before that is told.
+const AT_ONCE: u64 = 16 << 20;
 
 /// What stands in the archive beside the image layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,13 +72,14 @@ pub fn save(
     images: &[(Image, Vec<Reference>)],
     form: Form,
     out: &mut File,
+    progress: &dyn TransferProgress,
     recorder: &Recorder,
 ) -> Result<(), SaveError> {
     let parts = plan::plan(store, images, form)?;
     let layers = open_layers(&parts)?;
     recorder.record(&SaveStep { layers: layers.len(), directory: false });
     for part in &parts {
-        write(part, &layers, out)?;
+        write(part, &layers, out, progress)?;
     }
     emit(out, &[0; 1024])
 }
@@ -84,6 +89,7 @@ pub fn save_layout(
     store: &Store,
     images: &[(Image, Vec<Reference>)],
     directory: &Path,
+    progress: &dyn TransferProgress,
     recorder: &Recorder,
 ) -> Result<(), SaveError> {
     let parts = plan::plan(store, images, Form::Oci)?;
@@ -97,7 +103,7 @@ pub fn save_layout(
             continue;
         }
         let mut out = File::create_new(&path).call(|| failed("open", &path)).map_err(SaveError::Write)?;
-        write_data(part, &layers, &mut out)?;
+        write_data(part, &layers, &mut out, progress)?;
     }
     Ok(())
 }
@@ -114,35 +120,65 @@ fn open_layers(parts: &[Part]) -> Result<BTreeMap<Digest, File>, SaveError> {
     Ok(layers)
 }
 
-fn write(part: &Part, layers: &BTreeMap<Digest, File>, out: &mut File) -> Result<(), SaveError> {
+fn write(
+    part: &Part,
+    layers: &BTreeMap<Digest, File>,
+    out: &mut File,
+    progress: &dyn TransferProgress,
+) -> Result<(), SaveError> {
     let size = part.source.size();
     let kind = if matches!(part.source, Source::Directory) { Kind::Directory } else { Kind::File };
     let mode = if kind == Kind::Directory { 0o755 } else { 0o644 };
     let path = part.path.clone().into_bytes();
     let entry = Entry { path, kind, mode, uid: 0, gid: 0, size, modified: 0, attributes: Vec::new() };
     emit(out, &entry.encode().call(|| "write(archive)").map_err(SaveError::Write)?)?;
-    write_data(part, layers, out)?;
+    write_data(part, layers, out, progress)?;
     let padding = usize::try_from(size.next_multiple_of(512) - size).unwrap_or_default();
     emit(out, &[0; 512][..padding])
 }
 
-fn write_data(part: &Part, layers: &BTreeMap<Digest, File>, out: &mut File) -> Result<(), SaveError> {
+fn write_data(
+    part: &Part,
+    layers: &BTreeMap<Digest, File>,
+    out: &mut File,
+    progress: &dyn TransferProgress,
+) -> Result<(), SaveError> {
     match &part.source {
         Source::Directory => Ok(()),
         Source::Bytes(bytes) => emit(out, bytes),
-        Source::Layer(layer) => layers.get(&layer.diff_id).map_or(Ok(()), |file| copy(file, layer, out)),
+        Source::Layer(layer) => layers.get(&layer.diff_id).map_or(Ok(()), |file| copy(file, layer, out, progress)),
     }
 }
 
-fn copy(mut file: &File, layer: &store::Layer, out: &mut File) -> Result<(), SaveError> {
+fn copy(
+    mut file: &File,
+    layer: &store::Layer,
+    out: &mut File,
+    progress: &dyn TransferProgress,
+) -> Result<(), SaveError> {
     let (digest, expected) = (layer.diff_id, layer.size);
     let length = file.metadata().call(|| "fstat(layer)").map_err(|error| SaveError::Layer(digest, error))?.len();
     if length != expected {
         return Err(SaveError::Damaged { digest, actual: length, expected });
     }
-    // From file to file the kernel copies (copy_file_range, splice).
-    let actual = io::copy(&mut file, out).call(|| "write(archive)").map_err(SaveError::Write)?;
-    if actual == expected { Ok(()) } else { Err(SaveError::Damaged { digest, actual, expected }) }
+    let label = digest.short();
+    progress.tell(&label, News::Begun(expected));
+    let mut actual = 0;
+    loop {
+        // From file to file the kernel copies (copy_file_range, splice).
+        let moved = io::copy(&mut (&mut file).take(AT_ONCE), out).call(|| "write(archive)");
+        let moved = moved.map_err(SaveError::Write)?;
+        if moved == 0 {
+            break;
+        }
+        actual += moved;
+        progress.tell(&label, News::Moved(moved));
+    }
+    if actual != expected {
+        return Err(SaveError::Damaged { digest, actual, expected });
+    }
+    progress.tell(&label, News::Done);
+    Ok(())
 }
 
 fn emit(out: &mut File, bytes: &[u8]) -> Result<(), SaveError> {

@@ -36,7 +36,7 @@ mod xattr;
 
 pub use layout::{Layout, LayoutError};
 pub use merge::{LayerBuilder, LayerError, LayerSummary, MergeError};
-pub use reader::{Entry, Index, IndexError, ReadAt};
+pub use reader::{Entry, Index, IndexError, Origin, Piece, ReadAt};
 pub use resolve::ResolveError;
 pub use tree::{Body, Data, Directory, Inode, InodeId, Node, Tree};
 pub use writer::{Summary, WriteError, write};

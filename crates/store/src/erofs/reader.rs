@@ -77,6 +77,28 @@ pub struct Entry {
     head: InodeHead,
 }
 
+/// A piece of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// What it lies in.
+    pub origin: Origin,
+    /// Where it begins there, in bytes.
+    pub offset: u64,
+    /// How long it is, in bytes.
+    pub length: u64,
+}
+
+/// What a piece of a file lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Nothing: it is zeros.
+    Hole,
+    /// The index itself.
+    Index,
+    /// The layer with this number; the lowest is 0.
+    Layer(u16),
+}
+
 impl<R: ReadAt> Index<R> {
     /// Reads and checks the superblock and the device table.
     pub fn open(source: R) -> Result<Self, IndexError> {
@@ -171,27 +193,51 @@ impl<R: ReadAt> Index<R> {
     pub fn read<T: ReadAt>(&self, file: Entry, layers: &[T], limit: u64) -> Result<Vec<u8>, IndexError> {
         let size = file.head.size.min(limit);
         let mut bytes = vec![0; usize::try_from(size).map_err(|_| IndexError::Damaged("a file is too large"))?];
-        if !file.is_file() || file.head.layout != DataLayout::Chunks {
-            return Ok(bytes);
-        }
-        let bits = file.head.union & !u32::from(CHUNK_INDEXES);
-        let chunk_size = usize::try_from((BLOCK_SIZE as u64) << (bits & 31)).unwrap_or(usize::MAX);
-        let indexes = place::chunk_indexes(self.behind(file));
-        for (number, chunk) in (0..).zip(bytes.chunks_mut(chunk_size)) {
-            let mut index = [0; CHUNK_INDEX_SIZE];
-            self.source.read_exact_at(&mut index, indexes + number * CHUNK_INDEX_SIZE as u64)?;
-            let (device, block) = (u16_at(&index, 2), u32_at(&index, 4));
-            let offset = u64::from(block) * BLOCK_SIZE as u64;
-            match device.checked_sub(1) {
-                _ if block == HOLE => {}
-                None => self.source.read_exact_at(chunk, offset)?,
-                Some(layer) => {
+        let mut rest = &mut bytes[..];
+        for piece in self.pieces(file)? {
+            let length = usize::try_from(piece.length).unwrap_or(usize::MAX).min(rest.len());
+            let chunk = rest.split_off_mut(..length).unwrap_or_default();
+            match piece.origin {
+                Origin::Hole => {}
+                Origin::Index => self.source.read_exact_at(chunk, piece.offset)?,
+                Origin::Layer(layer) => {
                     let layer = layers.get(usize::from(layer)).ok_or(IndexError::Damaged("a layer is missing"))?;
-                    layer.read_exact_at(chunk, offset)?;
+                    layer.read_exact_at(chunk, piece.offset)?;
                 }
             }
         }
         Ok(bytes)
+    }
+
+    /// Returns where the bytes of a regular file lie, in order; together the pieces are as long as the file.
+    pub fn pieces(&self, file: Entry) -> Result<Vec<Piece>, IndexError> {
+        if !file.is_file() || file.head.layout != DataLayout::Chunks {
+            return Ok(Vec::new());
+        }
+        let bits = file.head.union & !u32::from(CHUNK_INDEXES);
+        let chunk_size = (BLOCK_SIZE as u64) << (bits & 31);
+        let count = usize::try_from(file.head.size.div_ceil(chunk_size)).unwrap_or(usize::MAX);
+        let mut indexes =
+            vec![0; count.checked_mul(CHUNK_INDEX_SIZE).ok_or(IndexError::Damaged("a file is too large"))?];
+        self.source.read_exact_at(&mut indexes, place::chunk_indexes(self.behind(file)))?;
+        let mut left = file.head.size;
+        let piece = |index: &[u8]| {
+            let (device, block) = (u16_at(index, 2), u32_at(index, 4));
+            let length = left.min(chunk_size);
+            left -= length;
+            let origin = match device.checked_sub(1) {
+                _ if block == HOLE => Origin::Hole,
+                None => Origin::Index,
+                Some(layer) => Origin::Layer(layer),
+            };
+            Piece { origin, offset: u64::from(block) * BLOCK_SIZE as u64, length }
+        };
+        Ok(indexes.chunks_exact(CHUNK_INDEX_SIZE).map(piece).collect())
+    }
+
+    /// Reads what lies in the index itself.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), IndexError> {
+        Ok(self.source.read_exact_at(buffer, offset)?)
     }
 
     fn entry(&self, number: u64) -> Result<Entry, IndexError> {

@@ -12,6 +12,7 @@
 //!
 //! Start reading at [`open`].
 
+mod attached;
 mod directory;
 mod erofs;
 mod holder;
@@ -29,6 +30,7 @@ use directory::Directories;
 use erofs::Erofs;
 
 pub use crate::unpack::UnpackError;
+pub use attached::Attached;
 pub use holder::{Holder, forget_dead};
 pub use snapshotter::Snapshotter;
 
