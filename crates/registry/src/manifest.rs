@@ -64,10 +64,17 @@ impl Repository<'_> {
         }
     }
 
-    /// Puts a manifest under a tag or under its digest, and returns its digest.
+    /// Puts a manifest under a tag or under its digest, and returns its digest. One that refers to another is also put down among
+    /// what refers to that, where the registry does not do so itself.
     pub fn put_manifest(&self, version: &Version, media_type: &str, bytes: &[u8]) -> Result<Digest, Error> {
-        put(&self.registry, version, media_type, bytes)
-            .map_err(self.error(format_args!("put the manifest {version} to")))
+        let put = || {
+            let put = put(&self.registry, version, media_type, bytes)?;
+            if !put.knows_subject {
+                self.note_referrer(media_type, &put.digest, bytes)?;
+            }
+            Ok(put.digest)
+        };
+        put().map_err(self.error(format_args!("put the manifest {version} to")))
     }
 
     /// Deletes a tag, or a manifest with all its tags; content when there is none.
@@ -131,7 +138,14 @@ fn ask(session: &Session<'_>, method: Method, version: &Version) -> Result<Answe
     if answer.status == 200 { Ok(answer) } else { Err(session.refused(answer)) }
 }
 
-fn put(session: &Session<'_>, version: &Version, media_type: &str, bytes: &[u8]) -> Result<Digest, Fault> {
+/// What a registry says of a manifest that it has taken.
+pub(crate) struct Put {
+    digest: Digest,
+    /// Whether it has seen that the manifest refers to another one.
+    knows_subject: bool,
+}
+
+pub(crate) fn put(session: &Session<'_>, version: &Version, media_type: &str, bytes: &[u8]) -> Result<Put, Fault> {
     let digest = Digest::of(bytes);
     if let Version::Digest(expected) = version
         && *expected != digest
@@ -144,11 +158,12 @@ fn put(session: &Session<'_>, version: &Version, media_type: &str, bytes: &[u8])
     if !answer.is_success() {
         return Err(session.refused(answer));
     }
+    let knows_subject = answer.header("OCI-Subject").is_some();
     match answer.header("Docker-Content-Digest").and_then(|text| text.trim().parse::<Digest>().ok()) {
         Some(actual) if actual != digest => {
             Err(Fault::Digest { server: session.name().to_owned(), expected: digest, actual })
         }
-        _ => Ok(digest),
+        _ => Ok(Put { digest, knows_subject }),
     }
 }
 

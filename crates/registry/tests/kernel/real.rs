@@ -77,6 +77,34 @@ fn an_image_goes_there_and_back() {
 }
 
 #[test]
+fn what_refers_to_a_manifest_is_found_where_the_registry_keeps_no_list() {
+    let real = Real::start();
+    let client = client();
+    let repository = repository(&client, real.host());
+    let manifest = push(&repository, "1", 1000);
+    let subject = Digest::of(&manifest);
+    let config: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    let refer = |kind: Option<&str>, remark: &str| {
+        let mut document = config.clone();
+        document["subject"] = serde_json::json!({"mediaType": KIND, "digest": subject, "size": manifest.len()});
+        document["annotations"] = serde_json::json!({"remark": remark});
+        kind.into_iter().for_each(|kind| document["artifactType"] = kind.into());
+        let bytes = document.to_string().into_bytes();
+        repository.put_manifest(&Version::Digest(Digest::of(&bytes)), KIND, &bytes).unwrap()
+    };
+    let (one, two) = (refer(Some("application/x.signature"), "one"), refer(None, "two"));
+    assert_eq!(refer(None, "two"), two);
+    let found = repository.referrers(&subject, None).unwrap();
+    assert_eq!(found.iter().map(|referrer| referrer.digest).collect::<Vec<_>>(), [one, two]);
+    assert_eq!(found[0].annotations.as_ref().unwrap()["remark"], "one");
+    assert_eq!(found[1].artifact_type.as_deref(), config["config"]["mediaType"].as_str());
+    let signatures = repository.referrers(&subject, Some("application/x.signature")).unwrap();
+    assert_eq!(signatures.iter().map(|referrer| referrer.digest).collect::<Vec<_>>(), [one]);
+    let tag = format!("sha256-{}", subject.hex());
+    assert!(repository.tags().unwrap().contains(&tag));
+}
+
+#[test]
 fn all_tags_are_listed() {
     let real = Real::start();
     let client = client();
