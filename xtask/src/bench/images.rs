@@ -20,12 +20,13 @@ use crate::{Outcome, shell};
 const PULL: &str = "pull of Debian";
 const PULL_MANY: &str = "pull of 16,000 small files more";
 const PUSH: &str = "push of Debian";
+const PUSH_NEW: &str = "push of Debian, never packed before";
 const SAVE: &str = "save of Debian";
 const LOAD: &str = "load of Debian";
 const RMI: &str = "rmi of Debian";
 const COLD: &str = "run of Debian, caches dropped";
-const WORKS: [(&str, Option<f64>); 5] =
-    [(PULL, Some(0.35)), (PULL_MANY, Some(0.3)), (PUSH, None), (SAVE, Some(0.3)), (LOAD, None)];
+const WORKS: [(&str, Option<f64>); 6] =
+    [(PULL, Some(0.35)), (PULL_MANY, Some(0.3)), (PUSH, None), (PUSH_NEW, None), (SAVE, Some(0.3)), (LOAD, None)];
 
 /// The most that `rmi` may take, in milliseconds, and the most memory of anything, in megabytes.
 const RMI_BUDGET: f64 = 20.0;
@@ -130,6 +131,8 @@ struct Bench<'a> {
     many: Layer,
     layout: PathBuf,
     archive: PathBuf,
+    /// A tar that no registry has in any form.
+    new: PathBuf,
     book: Book,
 }
 
@@ -156,7 +159,8 @@ impl<'a> Bench<'a> {
         let from = format!("oci:{}:{}", text(&layout), stock::TAG);
         host.succeed(place, &["skopeo", "copy", "--quiet", &from, &to].map(str::to_owned))?;
         unpack(&debian.tar, &place.path("images/tree"))?;
-        Ok(Self { place, registry, host, debian, many, layout, archive, book: Book::default() })
+        let new = changed(&debian.tar, &place.path("images"))?;
+        Ok(Self { place, registry, host, debian, many, layout, archive, new, book: Book::default() })
     }
 
     fn time(&mut self, work: &str, who: &'static str, line: &[String]) -> Outcome {
@@ -182,10 +186,11 @@ impl<'a> Bench<'a> {
         let at = |path: String| format!("{}{path}", self.registry.host());
         let (pulled, more) = (at(self.debian.path("debian")), at(self.many.path("more")));
         let copy = format!("exec '{floor}' copy < '{debian}' > '{kept}'");
-        let lines: [(&str, [&str; 4]); 5] = [
+        let lines: [(&str, [&str; 4]); 6] = [
             (PULL, [&floor, "keep", &pulled, &kept]),
             (PULL_MANY, [&floor, "keep", &more, &kept]),
             (PUSH, [&floor, "pack", &debian, &kept]),
+            (PUSH_NEW, [&floor, "pack", &debian, &kept]),
             (SAVE, ["sh", "-c", &copy, "sh"]),
             (LOAD, [&floor, "keep", &debian, &kept]),
         ];
@@ -222,6 +227,10 @@ impl<'a> Bench<'a> {
         self.succeed(engine, &["tag", &debian, &pushed])?;
         self.time(PUSH, name, &line(place, &[&["push", "--quiet"], plain, &[&pushed]].concat()))?;
         self.succeed(engine, &["rmi", &pushed])?;
+        let new = empty.image("new");
+        self.succeed(engine, &["import", &text(&self.new), &new])?;
+        self.time(PUSH_NEW, name, &line(place, &[&["push", "--quiet"], plain, &[&new]].concat()))?;
+        self.succeed(engine, &["rmi", &new])?;
         self.time(SAVE, name, &line(place, &["save", "--quiet", "-o", &text(&out), &debian]))?;
         clear(&out)?;
         self.time(RMI, name, &line(place, &["rmi", &debian]))?;
@@ -264,6 +273,15 @@ impl<'a> Bench<'a> {
         }
         Ok(())
     }
+}
+
+/// Copies a tar, and adds a file to it.
+fn changed(tar: &Path, directory: &Path) -> Outcome<PathBuf> {
+    let new = directory.join("new.tar");
+    std::fs::copy(tar, &new).map_err(|error| format!("cannot write {}: {error}", new.display()))?;
+    super::subjects::write(&directory.join("added"), b"by the bench\n")?;
+    let words = ["--append", "-f", &text(&new), "-C", &text(directory), "added"];
+    shell::output(&mut shell::program("tar", words)).map(|_| new)
 }
 
 fn unpack(tar: &Path, tree: &Path) -> Outcome {
