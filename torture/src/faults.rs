@@ -47,8 +47,16 @@ pub(crate) fn run(context: &Context) -> Result<Findings, Failure> {
     for (round, fault) in faults.iter().enumerate() {
         one(context, round, fault, &mut findings)?;
         findings.rounds += 1;
+        tell_progress("faults", &findings, faults.len());
     }
     Ok(findings)
+}
+
+/// Tells now and then how far an experiment is that takes an hour.
+pub(crate) fn tell_progress(name: &str, findings: &Findings, all: usize) {
+    if findings.rounds.is_multiple_of(500) {
+        println!("{name}: {} of {all} done, {} struck", findings.rounds, findings.struck);
+    }
 }
 
 /// Takes as many of the faults as are asked for, in an order that the seed chooses; all, where nothing is said, and `short` in the

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::checks::Checks;
 use crate::context::{Context, Failure, IMAGE};
-use crate::faults::{Fault, chosen, faults_of, struck, tells_success, told};
+use crate::faults::{Fault, chosen, faults_of, struck, tell_progress, tells_success, told};
 use crate::leaks::Leaks;
 use crate::report::{Findings, Kind};
 use crate::store::{ARCHIVE, OLD, PUSHED, REMOTE, ROOT, Remote, ensure_old, goes_on, settle, whole};
@@ -59,9 +59,11 @@ pub(crate) fn run(context: &Context) -> Result<Findings, Failure> {
         faults.extend(faults_of(context, operation)?);
         clear(&mut checks)?;
     }
-    for (round, fault) in chosen(context, faults, "images", 80).iter().enumerate() {
+    let faults = chosen(context, faults, "images", 80);
+    for (round, fault) in faults.iter().enumerate() {
         one(context, &scene, round, fault, &mut findings)?;
         findings.rounds += 1;
+        tell_progress("images", &findings, faults.len());
     }
     Checks { context, round: 0, findings: &mut findings }.settle()?;
     Ok(findings)
