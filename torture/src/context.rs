@@ -38,6 +38,8 @@ pub(crate) struct Context {
     pub(crate) seed: u64,
     /// How many rounds were asked for.
     pub(crate) rounds: Option<usize>,
+    /// The one operation that is wanted, by its first word, where an experiment has several.
+    pub(crate) only: Option<String>,
     /// Whether to be done in a minute.
     pub(crate) short: bool,
     /// Whether to say what each round does.
@@ -79,13 +81,15 @@ impl Drop for AnswerFiles {
 impl Context {
     /// Reads the command line, and imports the image. Returns the names of the experiments as well.
     pub(crate) fn from_words(words: &[String]) -> Result<(Self, Vec<String>), Failure> {
-        let (mut program, mut seed, mut rounds, mut short, mut verbose) = (None, None, None, false, false);
+        let (mut program, mut seed, mut rounds, mut only) = (None, None, None, None);
+        let (mut short, mut verbose) = (false, false);
         let (mut names, mut words) = (Vec::new(), words.iter());
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--program" => program = words.next().map(PathBuf::from),
                 "--seed" => seed = Some(number(word, words.next())?),
                 "--rounds" => rounds = Some(number(word, words.next())?),
+                "--only" => only = words.next().cloned(),
                 "--short" => short = true,
                 "--verbose" => verbose = true,
                 option if option.starts_with('-') => return Err(Failure(format!("there is no option {option}"))),
@@ -99,11 +103,27 @@ impl Context {
         let seed = seed.unwrap_or_else(clock);
         let [root, state] = ["root", "state"].map(|name| directory.path().join(name));
         let (directory, answers) = (Arc::new(directory), Arc::new(AtomicU64::new(0)));
-        let context =
-            Self { engine: Engine::Conductor, program, seed, rounds, short, verbose, directory, root, state, answers };
+        let context = Self {
+            engine: Engine::Conductor,
+            program,
+            seed,
+            rounds,
+            only,
+            short,
+            verbose,
+            directory,
+            root,
+            state,
+            answers,
+        };
         context.write_archive()?;
         context.import()?;
         Ok((context, names))
+    }
+
+    /// Tells whether an operation is wanted.
+    pub(crate) fn wants(&self, operation: &[&str]) -> bool {
+        self.only.as_deref().is_none_or(|only| operation.first() == Some(&only))
     }
 
     /// Returns how many rounds to go.

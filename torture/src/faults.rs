@@ -40,7 +40,7 @@ pub(crate) struct Fault {
 pub(crate) fn run(context: &Context) -> Result<Findings, Failure> {
     let mut findings = Findings::default();
     let mut faults = Vec::new();
-    for operation in OPERATIONS {
+    for operation in OPERATIONS.iter().filter(|operation| context.wants(operation)) {
         faults.extend(planned(context, operation, &mut findings)?);
     }
     let faults = chosen(context, faults, "faults", 120);

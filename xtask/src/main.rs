@@ -70,7 +70,7 @@ const RECIPES: &[Recipe] = &[
     },
     Recipe {
         name: "torture",
-        options: "[kills|faults|histories|full|power|podman...] [--rounds N] [--seed N] [--short] [--verbose]",
+        options: "[kills|faults|histories|full|power|podman...] [--rounds N] [--seed N] [--only WORD] [--short] [--verbose]",
         what: "the program while things go wrong, and what it says and leaves afterwards (root)",
         run: torture::run,
     },
