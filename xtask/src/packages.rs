@@ -53,6 +53,7 @@ const NEEDS: &[(&str, &[&str])] = &[
             "netavark",
             "nftables",
             "oci-image-tool",
+            "openssl",
             "podman",
             "procps",
             "runc",
