@@ -65,6 +65,12 @@ impl Context {
         Ok(settings)
     }
 
+    /// Reads whose signatures images must have, as this machine and its user say.
+    pub(crate) fn policy(&self) -> Result<trust::Policy, Failure> {
+        let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+        Ok(trust::Policy::read(home.as_deref())?)
+    }
+
     /// Opens the store of images.
     pub(crate) fn store(&self) -> Result<Store, Failure> {
         let largest = self.settings()?.largest_layer.unwrap_or(store::LARGEST_LAYER);

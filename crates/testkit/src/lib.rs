@@ -3,7 +3,8 @@
 //! A test that meets the kernel begins with a [`Sandbox`]: namespaces, cgroups and directories of its own, so that it can
 //! neither harm the host nor be disturbed by another test, and so that whatever it leaves can be counted
 //! ([`Sandbox::assert_clean`]). [`Conductor`] runs the program in it, [`Terminal`] runs it on a real terminal,
-//! [`fixture`] makes what it is fed with, [`archives`] what no sane program would be fed with, [`registry`] is where it pulls from.
+//! [`fixture`] makes what it is fed with, [`archives`] what no sane program would be fed with, [`registry`] is where it pulls from,
+//! [`signing`] signs what lies there.
 //!
 //! Everything here panics on failure, with what was expected and what came: it is called by tests alone.
 
@@ -18,6 +19,7 @@ pub mod archives;
 pub mod fixture;
 pub mod registry;
 pub mod seccomp;
+pub mod signing;
 pub mod world;
 
 pub use leaks::Census;

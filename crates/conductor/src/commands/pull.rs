@@ -1,5 +1,7 @@
 //! `pull`: gets images from registries.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -7,6 +9,7 @@ use image::{PullOptions, Pulled, Silent, TransferProgress};
 use oci::{Platform, Reference};
 use registry::Client;
 use store::StoreError;
+use trust::{Policy, Verified};
 
 use super::container_args::{PullWish, flag};
 use super::trust_args::{TrustArgs, failure};
@@ -31,6 +34,9 @@ pub(crate) struct PullArgs {
     /// Print nothing but the name of the image
     #[arg(short, long)]
     quiet: bool,
+    /// Pull only what is signed: by this key (a cosign.pub), or as policy.json says
+    #[arg(long, value_name = "KEY", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    verify: Vec<OsString>,
     #[command(flatten)]
     trust: TrustArgs,
     /// The image
@@ -43,13 +49,14 @@ impl Verb for PullArgs {
     const ABOUT: &'static str = "Pull an image from a registry";
     const USAGE: &'static str = "[OPTIONS] IMAGE[:TAG|@DIGEST]...";
     const AFTER_HELP: &'static str = "Examples:\n  conductor pull debian:bookworm\n  \
-                                      conductor pull --platform linux/arm64 registry.example:5000/team/app";
+                                      conductor pull --platform linux/arm64 registry.example:5000/team/app\n  \
+                                      conductor pull --verify=cosign.pub registry.example:5000/team/app";
     const GROUP: Group = Group::Common;
 
     fn run(self, context: &Context) -> Outcome {
         let platform = self.platform.as_deref();
         let platform = platform.map(|text| flag("platform", text.parse::<Platform>())).transpose()?;
-        let options = PullOptions { platform };
+        let options = PullOptions { platform, policy: self.policy(context)? };
         let recorder = context.recorder()?;
         let client = Client::new(context.registries(self.trust.tls_verify)?, &recorder);
         for asked in &self.images {
@@ -62,6 +69,12 @@ impl Verb for PullArgs {
 }
 
 impl PullArgs {
+    /// What the machine demands, and the wishes on top of it.
+    fn policy(&self, context: &Context) -> Result<Policy, Failure> {
+        let keys = self.verify.iter().filter(|key| !key.is_empty()).map(PathBuf::from).collect();
+        Ok(context.policy()?.with_keys(keys).insisting(!self.verify.is_empty()))
+    }
+
     fn names(&self, client: &Client<'_>, asked: &str) -> Result<Vec<Reference>, Failure> {
         let name: Reference = asked.parse()?;
         if !self.all_tags {
@@ -94,6 +107,9 @@ impl PullArgs {
         if !self.quiet {
             let what = if pulled.was_here { "Image is up to date" } else { "Downloaded newer image" };
             ui::print_line(&format!("Digest: {}", pulled.digest))?;
+            for verified in &pulled.verified {
+                ui::print_line(&format!("Verified: {}", told(verified)))?;
+            }
             ui::print_line(&format!("Status: {what} for {}", name.familiar()))?;
         }
         ui::print_line(&name.to_string())
@@ -115,7 +131,8 @@ pub(crate) fn ensure(context: &Context, asked: &str, wish: &PullWish) -> Result<
         _ => return Ok(()),
     }
     let platform = wish.platform.as_deref();
-    let options = PullOptions { platform: platform.map(|text| flag("platform", text.parse())).transpose()? };
+    let platform = platform.map(|text| flag("platform", text.parse())).transpose()?;
+    let options = PullOptions { platform, policy: context.policy()? };
     let recorder = context.recorder()?;
     let client = Client::new(context.registries(wish.trust.tls_verify)?, &recorder);
     let pulled = if wish.quiet {
@@ -125,10 +142,18 @@ pub(crate) fn ensure(context: &Context, asked: &str, wish: &PullWish) -> Result<
         pull(context, &store, &client, &name, &options, &Display::new(Direction::Down))
     };
     let what = || format!("no such image: {}, and it cannot be pulled", name.familiar());
-    pulled.map(drop).map_err(|failure| failure.doing(what()).or_hint(NO_IMAGE))
+    let pulled = pulled.map_err(|failure| failure.doing(what()).or_hint(NO_IMAGE))?;
+    if !wish.quiet {
+        pulled.verified.iter().for_each(|verified| ui::remark(&told(verified)));
+    }
+    Ok(())
 }
 
-/// Pulls one image; what is wrong with credentials gets a hint.
+fn told(verified: &Verified) -> String {
+    format!("{} is signed by {}", verified.digest, verified.key)
+}
+
+/// Pulls one image; what is wrong with credentials and signatures gets a hint.
 pub(crate) fn pull(
     context: &Context,
     store: &store::Store,

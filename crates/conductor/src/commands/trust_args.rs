@@ -19,6 +19,11 @@ pub(crate) struct TrustArgs {
 pub(crate) trait OfRegistry: Error + Send + Sync + 'static {
     /// Returns what went wrong there, if it did.
     fn of_registry(&self) -> Option<&registry::Error>;
+
+    /// Returns what may help otherwise.
+    fn other_hint(&self) -> Option<String> {
+        None
+    }
 }
 
 impl OfRegistry for registry::Error {
@@ -31,6 +36,10 @@ impl OfRegistry for PullError {
     fn of_registry(&self) -> Option<&registry::Error> {
         if let Self::Registry(error) = self { Some(error) } else { None }
     }
+
+    fn other_hint(&self) -> Option<String> {
+        if let Self::Trust(error) = self { error.hint() } else { None }
+    }
 }
 
 impl OfRegistry for PushError {
@@ -39,15 +48,15 @@ impl OfRegistry for PushError {
     }
 }
 
-/// Makes a failure of an error, with what may help where the registry `host` did not let us in.
+/// Makes a failure of an error, with what may help where the registry `host` did not let us in, or the image is not trusted.
 pub(crate) fn failure(error: impl OfRegistry, host: &str) -> Failure {
-    let (login, trust) = error.of_registry().map_or((false, false), |error| (error.wants_login(), error.wants_trust()));
-    let failure = Failure::new(error);
-    match (login, trust) {
-        (true, _) => failure.hint(format!("conductor login {host}")),
-        (_, true) => failure.hint(
-            "--tls-verify=false trusts it this once; its certificate in certs.d, or insecure in registries.conf, for good",
+    let hint = match error.of_registry() {
+        Some(said) if said.wants_login() => Some(format!("conductor login {host}")),
+        Some(said) if said.wants_trust() => Some(
+            "--tls-verify=false trusts it this once; its certificate in certs.d, or insecure in registries.conf, for good"
+                .to_owned(),
         ),
-        _ => failure,
-    }
+        _ => error.other_hint(),
+    };
+    hint.into_iter().fold(Failure::new(error), Failure::hint)
 }

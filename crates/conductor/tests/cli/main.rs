@@ -30,6 +30,7 @@ mod ps;
 mod registries;
 mod run;
 mod scale;
+mod signatures;
 mod snapshotter;
 mod stop;
 mod store;

@@ -15,22 +15,22 @@ use crate::{IMAGE, busybox, sandbox};
 
 const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// The digest that a registry has for a name.
-fn digest(name: &str) -> String {
+pub(crate) fn digest(name: &str) -> String {
     shell(&format!("skopeo inspect --raw --tls-verify=false docker://{name} | sha256sum | sed 's/ .*//; s/^/sha256:/'"))
 }
 
-fn copy(options: &str, from: &str, to: &str) {
+pub(crate) fn copy(options: &str, from: &str, to: &str) {
     shell(&format!(
         "skopeo copy -q --src-tls-verify=false --dest-tls-verify=false {options} docker://{from} docker://{to}"
     ));
 }
 
 /// Pushes busybox under a name, and returns the digest that it has there.
-fn pushed(store: &Store<'_>, name: &str) -> String {
+pub(crate) fn pushed(store: &Store<'_>, name: &str) -> String {
     store.conductor(&["tag", IMAGE, name]).run().success();
     store.conductor(&["push", "-q", name]).run().success();
     digest(name)

@@ -1,11 +1,12 @@
 //! `pull`: an image out of a registry.
 //!
-//! The manifest says what there is ([`plan`]); then each layer is a stream of its own ([`layer`]): download, digest, compression
-//! taken off, diff-id, one sequential write. Nothing is announced before every digest is found right. A layer that came whole
-//! stays for the next attempt, whatever becomes of the others.
+//! The manifest says what there is ([`plan`]), and signatures whether it is what was meant ([`signatures`]); then each layer is a
+//! stream of its own ([`layer`]): download, digest, compression taken off, diff-id, one sequential write. Nothing is announced
+//! before every digest is found right. A layer that came whole stays for the next attempt, whatever becomes of the others.
 
 mod layer;
 mod plan;
+mod signatures;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,6 +14,7 @@ use oci::{Digest, Platform, Reference};
 use registry::{Client, Repository};
 use store::{Documents, Durability, Image, Store, StoreError, Work};
 use trace::Recorder;
+use trust::{Policy, Verified};
 
 use crate::manifest::ManifestError;
 use crate::progress::TransferProgress;
@@ -20,10 +22,12 @@ use crate::several::several;
 use plan::Planned;
 
 /// What is pulled.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct PullOptions {
     /// The machine that the image is for, and no other; this one, where nothing is said.
     pub platform: Option<Platform>,
+    /// Whose signatures it must have.
+    pub policy: Policy,
 }
 
 /// An image that was pulled.
@@ -37,6 +41,8 @@ pub struct Pulled {
     pub was_here: bool,
     /// The machine that it is for, where that is another one than was wanted and nobody insisted.
     pub foreign: Option<Platform>,
+    /// Who vouches for it, where somebody has to.
+    pub verified: Vec<Verified>,
 }
 
 /// Why an image could not be pulled.
@@ -46,6 +52,22 @@ pub enum PullError {
     /// The registry did not give it.
     #[error(transparent)]
     Registry(Box<registry::Error>),
+    /// It is not trusted.
+    #[error(transparent)]
+    Trust(Box<trust::Error>),
+    /// The list of an image's signatures is none.
+    #[error("the signatures of {digest} of {name} cannot be read")]
+    Signatures {
+        /// What they are of.
+        digest: Digest,
+        /// The image.
+        name: String,
+        /// What is wrong with the list.
+        source: serde_json::Error,
+    },
+    /// There are more signatures than are looked at.
+    #[error("{0} has more than {1} signatures, which is more than are looked at")]
+    TooManySignatures(String, usize),
     /// A manifest or an index is of no use.
     #[error("{document} of {name} is of no use")]
     Manifest {
@@ -127,6 +149,12 @@ impl From<registry::Error> for PullError {
     }
 }
 
+impl From<trust::Error> for PullError {
+    fn from(error: trust::Error) -> Self {
+        Self::Trust(Box::new(error))
+    }
+}
+
 /// Pulls an image and gives it the name that it was asked for by.
 pub fn pull(
     store: &Store,
@@ -136,13 +164,16 @@ pub fn pull(
     progress: &dyn TransferProgress,
     recorder: &Recorder,
 ) -> Result<Pulled, PullError> {
+    let judge = options.policy.judge(name)?;
     let repository = client.repository(name)?;
     let planned = plan::plan(&repository, name, options)?;
+    let verified = signatures::verify(&repository, name, &planned, judge, recorder)?;
     let pulled = |image, was_here| Pulled {
         image,
         digest: planned.listed_in.unwrap_or(planned.digest),
         was_here,
         foreign: planned.foreign.clone(),
+        verified: verified.clone(),
     };
     if let Some(image) = find(store, name, &planned)? {
         return Ok(pulled(image, true));

@@ -50,6 +50,16 @@ impl Memory {
         self.kept().blobs.get(&digest.to_string()).cloned()
     }
 
+    /// Returns the bytes of a manifest.
+    pub fn manifest(&self, digest: &Digest) -> Option<Vec<u8>> {
+        self.kept().manifests.get(&digest.to_string()).map(|(_, bytes)| bytes.clone())
+    }
+
+    /// Removes a manifest's tag.
+    pub fn remove_manifest(&self, tag: &str) {
+        self.kept().manifests.remove(tag);
+    }
+
     /// Returns how many uploads are neither finished nor cancelled.
     pub fn uploads(&self) -> usize {
         self.kept().uploads.len()
@@ -68,7 +78,7 @@ impl Memory {
         }
         let parts: Vec<&str> = below.split('/').collect();
         match parts[..] {
-            [.., "manifests", name] => self.manifest(request, name),
+            [.., "manifests", name] => self.manifest_of(request, name),
             [.., "blobs", "uploads", ""] => self.begin(request),
             [.., "blobs", "uploads", id] => self.go_on(request, id),
             [.., "blobs", digest] => self.blob_of(request, digest),
@@ -77,7 +87,7 @@ impl Memory {
         }
     }
 
-    fn manifest(&self, request: &Request, name: &str) -> Reply {
+    fn manifest_of(&self, request: &Request, name: &str) -> Reply {
         let mut kept = self.kept();
         match request.method.as_str() {
             "PUT" => {
