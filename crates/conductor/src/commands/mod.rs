@@ -25,6 +25,7 @@ mod load;
 mod login;
 mod logs;
 mod man;
+mod manifest;
 mod network;
 mod network_args;
 mod port;
@@ -266,6 +267,20 @@ pub(crate) static NOUNS: &[Noun] = &[
             Entry::of::<save::SaveArgs>(),
             Entry::of::<tag::TagArgs>(),
             Entry::of::<tree::TreeArgs>(),
+        ],
+    },
+    Noun {
+        name: "manifest",
+        about: "Put images for several machines together under one name",
+        entries: &[
+            Entry::of::<manifest::ManifestAddArgs>(),
+            Entry::of::<manifest::ManifestAnnotateArgs>(),
+            Entry::of::<manifest::ManifestCreateArgs>(),
+            Entry::of::<manifest::ManifestInspectArgs>(),
+            Entry::of::<manifest::ManifestLsArgs>(),
+            Entry::of::<manifest::ManifestPushArgs>(),
+            Entry::of::<manifest::ManifestRemoveArgs>(),
+            Entry::of::<manifest::ManifestRmArgs>(),
         ],
     },
     Noun {

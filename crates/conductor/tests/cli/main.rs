@@ -16,6 +16,7 @@ mod full_screen;
 mod images;
 mod limits;
 mod logs;
+mod manifests;
 mod net_beside;
 mod net_founding;
 mod net_isolation;
