@@ -1,5 +1,6 @@
 //! Images made here: bootstrapped from Debian's archive, imported from a root tar, committed, carried in the binary; taken from
-//! registries and archives and given to them ([`pull()`], [`push()`], [`load()`], [`save()`]); and described.
+//! registries and archives and given to them ([`pull()`], [`push()`], [`load()`], [`save()`]); put together for several machines
+//! ([`lists`]); and described.
 //!
 //! Each way ends alike: one layer goes as a stream into the store ([`store::Work`]), the documents are composed from nouns
 //! ([`documents`]), and the image is announced with its names. Nothing is unpacked and no finished tree is copied.
@@ -20,6 +21,7 @@ pub mod fuzzing;
 mod hello;
 mod import;
 mod inspect;
+pub mod lists;
 mod load;
 mod manifest;
 mod packing;

@@ -84,14 +84,22 @@ struct Raw {
 }
 
 impl Document {
-    /// Reads a document. Its shape says what it is: a media type that says otherwise comes from who sent it.
+    /// Reads a document of images that can be run.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let document = Self::read(bytes)?;
+        match &document {
+            Self::Manifest(manifest) => manifest.check().map(|()| document),
+            Self::Index(_) => Ok(document),
+        }
+    }
+
+    /// Reads a document, whatever it describes. Its shape says what it is: a media type that says otherwise comes from who sent it.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, ManifestError> {
         let raw: Raw = serde_json::from_slice(bytes).map_err(ManifestError::Shape)?;
         match raw {
             Raw { manifests: Some(manifests), layers: None, config: None } => Ok(Self::Index(manifests)),
             Raw { manifests: None, layers: Some(layers), config: Some(config) } => {
-                let manifest = Manifest { config, layers };
-                manifest.check().map(|()| Self::Manifest(manifest))
+                Ok(Self::Manifest(Manifest { config, layers }))
             }
             Raw { manifests: Some(_), .. } => Err(ManifestError::TwoFaced),
             _ => Err(ManifestError::Faceless),
@@ -100,8 +108,13 @@ impl Document {
 }
 
 impl Manifest {
+    /// Tells whether what it describes is an image of a container, so that its configuration tells the machine.
+    pub(crate) fn is_image(&self) -> bool {
+        CONFIGS.contains(&self.config.media_type.as_str())
+    }
+
     fn check(&self) -> Result<(), ManifestError> {
-        if !CONFIGS.contains(&self.config.media_type.as_str()) {
+        if !self.is_image() {
             return Err(ManifestError::Artifact(self.config.media_type.clone()));
         }
         match self.layers.iter().find(|layer| !is_layer(&layer.media_type)) {

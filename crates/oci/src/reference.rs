@@ -7,6 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Digest, DigestError};
 
 /// The domain that a name without one means, as with Docker. It is part of the name; where it is asked for is a matter of
@@ -34,7 +36,8 @@ const TAG_MAX: usize = 128;
 /// assert_eq!(reference.to_string(), "docker.io/conductor/hello:latest");
 /// assert_eq!(reference.familiar(), "conductor/hello:latest");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Reference {
     domain: String,
     path: String,
@@ -159,6 +162,20 @@ impl FromStr for Reference {
             length if length > NAME_MAX => Err(ReferenceError::TooLong(length)),
             _ => Ok(Self { domain: domain.to_owned(), path, tag: tag.map(str::to_owned), digest }),
         }
+    }
+}
+
+impl TryFrom<String> for Reference {
+    type Error = ReferenceError;
+
+    fn try_from(text: String) -> Result<Self, ReferenceError> {
+        text.parse()
+    }
+}
+
+impl From<Reference> for String {
+    fn from(reference: Reference) -> Self {
+        reference.to_string()
     }
 }
 

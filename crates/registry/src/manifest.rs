@@ -64,6 +64,14 @@ impl Repository<'_> {
         }
     }
 
+    /// Tells whether the registry has a manifest in this repository. Mirrors are not asked: it is for what is to be pushed.
+    pub fn has_manifest(&self, digest: &Digest) -> Result<bool, Error> {
+        match head(&self.registry, &Version::Digest(*digest)) {
+            Err(Fault::NotFound { .. }) => Ok(false),
+            other => other.map(|_| true).map_err(self.error(format_args!("ask about the manifest {digest} of"))),
+        }
+    }
+
     /// Puts a manifest under a tag or under its digest, and returns its digest. One that refers to another is also put down among
     /// what refers to that, where the registry does not do so itself.
     pub fn put_manifest(&self, version: &Version, media_type: &str, bytes: &[u8]) -> Result<Digest, Error> {

@@ -43,6 +43,25 @@ pub enum StoreError {
         /// What to do about it.
         advice: &'static str,
     },
+    /// No list has this name.
+    #[error("no such manifest list: {0}")]
+    NoList(String),
+    /// A list has this name already.
+    #[error("there is a manifest list {0} already")]
+    ListExists(String),
+    /// A list says more than any can.
+    #[error("the manifest list {name} would have {length} bytes, and may have {most}")]
+    ListTooLong {
+        /// The list.
+        name: String,
+        /// How long it would be.
+        length: usize,
+        /// How long it may be.
+        most: u64,
+    },
+    /// A name for a list carries a digest.
+    #[error("{0} carries a digest: a manifest list is named by a tag, and its digest follows from what is in it")]
+    ListWithDigest(String),
     /// A layer is not what it was said to be.
     #[error("layer {actual} was expected to be {expected}")]
     WrongDigest {

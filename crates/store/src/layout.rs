@@ -115,10 +115,8 @@ impl Layout {
     }
 
     /// Returns the directory of the names of one repository.
-    ///
-    /// No name contains a '+', so the file name reads back in one way; a name of 255 characters is a file name as long.
     pub fn repository(&self, name: &Reference) -> PathBuf {
-        self.names().join(name.repository().replace('/', "+"))
+        self.names().join(repository_directory(name))
     }
 
     /// Returns the place of a name: a link to the image's record. No tag contains a ':', and each digest does.
@@ -128,6 +126,17 @@ impl Layout {
             (None, tag) => tag.unwrap_or_default().to_owned(),
         };
         self.repository(name).join(last)
+    }
+
+    /// Returns the directory of lists of images; it is there once there was one.
+    pub fn lists(&self) -> PathBuf {
+        self.root.join("lists")
+    }
+
+    /// Returns the place of a list, which is named as an image is.
+    pub fn list(&self, name: &Reference) -> PathBuf {
+        let repository = self.lists().join(repository_directory(name));
+        repository.join(name.tag().unwrap_or_default())
     }
 
     /// Returns the directory of writable layers.
@@ -149,6 +158,13 @@ impl Layout {
     pub fn lock(&self) -> PathBuf {
         self.root.join("lock")
     }
+}
+
+/// Returns the name of a repository as that of a directory.
+///
+/// No name contains a '+', so it reads back in one way; a name of 255 characters is a file name as long.
+fn repository_directory(name: &Reference) -> String {
+    name.repository().replace('/', "+")
 }
 
 /// Returns the file name of the index over a chain of layers.

@@ -13,6 +13,7 @@
 //! ├── trees/<hex>/               one unpacked image, under the same chain ID, where an index cannot be mounted
 //! ├── images/<hex>               one small JSON an image, under its ID: what is needed before its configuration is read
 //! ├── names/<repository>/<tag>   a symbolic link to ../../images/<hex>; '/' in the repository is written '+'
+//! ├── lists/<repository>/<tag>   one JSON for each list of images that is being put together
 //! ├── containers/<id>/{upper,work}    the writable layer of a container
 //! ├── tmp/<work>/                work in flight; its owner holds a flock on the directory
 //! └── lock                       flock: held for the short time in which content, records and names change
@@ -22,7 +23,7 @@
 //! directory of their own ([`Work`]) and move it into place at the end; whatever dies before leaves a directory without an
 //! owner, which the next writer removes. What no record refers to is garbage.
 //!
-//! Start reading at [`Store`]; [`Images`] finds, names and removes, [`Work`] adds, [`snapshot`] mounts, [`overlay`] names
+//! Start reading at [`Store`]; [`Images`] finds, names and removes, [`Work`] adds, [`Lists`] keeps lists of images, [`snapshot`] mounts, [`overlay`] names
 //! what a container's root is stacked from.
 
 pub mod archive;
@@ -36,6 +37,7 @@ mod image;
 mod images;
 mod index;
 mod layout;
+mod lists;
 pub mod overlay;
 mod record;
 mod release;
@@ -54,6 +56,7 @@ pub use error::StoreError;
 pub use image::{ChainId, Image, Layer};
 pub use images::Images;
 pub use layout::Layout;
+pub use lists::{Lists, ReadList};
 pub use step::StoreStep;
 pub use store::{Durability, LARGEST_LAYER, Store};
 pub use usage::{ImageUsage, ImagesUsage, tree_size};

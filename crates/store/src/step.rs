@@ -57,6 +57,22 @@ pub enum StoreStep {
         /// Its record.
         record: PathBuf,
     },
+    /// Puts a list of images into its place, whatever was there before.
+    List {
+        /// Its name.
+        name: Reference,
+        /// Where it was written.
+        from: PathBuf,
+        /// Its place.
+        to: PathBuf,
+    },
+    /// Removes a list of images.
+    Unlist {
+        /// Its name.
+        name: Reference,
+        /// Its place.
+        path: PathBuf,
+    },
     /// Removes content that belongs to no image any more.
     Unlink {
         /// The file.
@@ -91,6 +107,13 @@ impl Explain for StoreStep {
             Self::Forget { id, record } => {
                 Step::host(format!("forget image {}", id.short()), format!("rm {}", path(record)))
             }
+            Self::List { name, from, to } => Step::host(
+                format!("write down the manifest list {}", name.familiar()),
+                format!("mv {} {}", path(from), path(to)),
+            ),
+            Self::Unlist { name, path: list } => {
+                Step::host(format!("remove the manifest list {}", name.familiar()), format!("rm {}", path(list)))
+            }
             Self::Unlink { path: content } => {
                 Step::host("remove content that no image needs any more", format!("rm {}", path(content)))
             }
@@ -122,6 +145,8 @@ fn apply_one(step: &StoreStep) -> sys::Result<()> {
         StoreStep::Record { from, to, .. } => file::rename(from, to),
         StoreStep::Tag { id, link, beside, .. } => tag(id, link, beside),
         StoreStep::Untag { link, .. } => untag(link),
+        StoreStep::List { from, to, .. } => list(from, to),
+        StoreStep::Unlist { path, .. } => untag(path),
         StoreStep::Forget { record: path, .. } | StoreStep::Unlink { path } => file::unlink(path),
         StoreStep::Retire { tree, to } => file::rename(tree, to),
     }
@@ -136,6 +161,13 @@ fn tag(id: &Digest, link: &Path, beside: &Path) -> sys::Result<()> {
     std::os::unix::fs::symlink(&target, beside)
         .call(|| format!("symlink({}, {})", target.display(), beside.display()))?;
     file::rename(beside, link).inspect_err(|_| drop(file::unlink(beside)))
+}
+
+fn list(from: &Path, to: &Path) -> sys::Result<()> {
+    if let Some(repository) = to.parent() {
+        file::ensure_directory(repository)?;
+    }
+    file::rename(from, to)
 }
 
 /// The repository's directory goes with its last name.

@@ -9,7 +9,7 @@ use trace::Recorder;
 
 use crate::error::Doing;
 use crate::sweep::Lately;
-use crate::{Images, Layout, StoreError, Work, file};
+use crate::{Images, Layout, Lists, StoreError, Work, file};
 
 /// The images, layers and scratch directories below one root directory.
 ///
@@ -71,6 +71,11 @@ impl Store {
     /// Returns the images.
     pub fn images(&self) -> Images<'_> {
         Images::new(self)
+    }
+
+    /// Returns the lists of images.
+    pub fn lists(&self) -> Lists<'_> {
+        Lists::new(self)
     }
 
     /// Begins to add to the store; what was left by those who died doing so is removed.

@@ -63,7 +63,7 @@ mod tests {
             let help = (entry.command)(&format!("conductor {}", entry.name)).term_width(110).render_help();
             insta::assert_snapshot!(format!("help-{}", entry.name), help.to_string());
         }
-        for noun in commands::nouns(Face::Conductor).filter(|noun| noun.name == "network") {
+        for noun in commands::nouns(Face::Conductor).filter(|noun| ["manifest", "network"].contains(&noun.name)) {
             for entry in noun.entries {
                 let name = format!("{}-{}", noun.name, entry.name);
                 let path = format!("conductor {} {}", noun.name, entry.name);

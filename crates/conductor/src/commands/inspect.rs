@@ -137,6 +137,11 @@ impl Document {
         Ok(Self(String::from_utf8(text)?))
     }
 
+    /// Returns the text, without a last newline.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
     fn value(&self) -> Result<Value, Failure> {
         Ok(serde_json::from_str(&self.0)?)
     }

@@ -27,6 +27,7 @@ mod load;
 mod login;
 mod logs;
 mod man;
+mod manifest;
 mod network;
 mod network_args;
 mod port;
@@ -272,6 +273,20 @@ pub(crate) static NOUNS: &[Noun] = &[
             Entry::of::<tag::TagArgs>(),
             Entry::of::<tree::TreeArgs>(),
             Entry::of::<image_mount::ImageUnmountArgs>(),
+        ],
+    },
+    Noun {
+        name: "manifest",
+        about: "Put images for several machines together under one name",
+        entries: &[
+            Entry::of::<manifest::ManifestAddArgs>(),
+            Entry::of::<manifest::ManifestAnnotateArgs>(),
+            Entry::of::<manifest::ManifestCreateArgs>(),
+            Entry::of::<manifest::ManifestInspectArgs>(),
+            Entry::of::<manifest::ManifestLsArgs>(),
+            Entry::of::<manifest::ManifestPushArgs>(),
+            Entry::of::<manifest::ManifestRemoveArgs>(),
+            Entry::of::<manifest::ManifestRmArgs>(),
         ],
     },
     Noun {

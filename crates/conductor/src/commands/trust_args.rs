@@ -15,6 +15,23 @@ pub(crate) struct TrustArgs {
     pub(crate) tls_verify: Option<bool>,
 }
 
+/// The same, with Docker's word for it in commands about lists.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ListTrustArgs {
+    /// Let registries do without TLS, or with a certificate of anybody
+    #[arg(long, conflicts_with = "tls_verify")]
+    insecure: bool,
+    #[command(flatten)]
+    trust: TrustArgs,
+}
+
+impl ListTrustArgs {
+    /// Returns whether registries must prove who they are, where that is said.
+    pub(crate) fn verify(&self) -> Option<bool> {
+        if self.insecure { Some(false) } else { self.trust.tls_verify }
+    }
+}
+
 /// An error that may be a registry's.
 pub(crate) trait OfRegistry: Error + Send + Sync + 'static {
     /// Returns what went wrong there, if it did.

@@ -17,6 +17,7 @@ mod image_files;
 mod images;
 mod limits;
 mod logs;
+mod manifests;
 mod net_beside;
 mod net_founding;
 mod net_isolation;

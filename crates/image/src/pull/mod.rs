@@ -21,6 +21,8 @@ use crate::progress::TransferProgress;
 use crate::several::several;
 use plan::Planned;
 
+pub(crate) use plan::read_config;
+
 /// What is pulled.
 #[derive(Debug, Clone)]
 pub struct PullOptions {

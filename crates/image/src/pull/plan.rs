@@ -80,7 +80,12 @@ fn follow(
     Err(PullError::TooDeep(name.familiar(), DEPTH))
 }
 
-fn read_config(repository: &Repository<'_>, name: &Reference, config: &Descriptor) -> Result<Vec<u8>, PullError> {
+/// Gets a configuration, which is bounded and held against its digest.
+pub(crate) fn read_config(
+    repository: &Repository<'_>,
+    name: &Reference,
+    config: &Descriptor,
+) -> Result<Vec<u8>, PullError> {
     if config.size > LONGEST_CONFIG {
         return Err(PullError::LongConfig { name: name.familiar(), size: config.size, most: LONGEST_CONFIG });
     }

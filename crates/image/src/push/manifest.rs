@@ -44,7 +44,7 @@ impl From<Compressed> for Given {
 }
 
 /// Returns what kind of document a manifest says it is.
-pub(super) fn kind(own: &[u8]) -> &'static str {
+pub(crate) fn kind(own: &[u8]) -> &'static str {
     let said = serde_json::from_slice::<Value>(own).ok();
     match said.as_ref().and_then(|document| document.get("mediaType")?.as_str()) {
         Some(DOCKER) => DOCKER,

@@ -4,6 +4,7 @@
 //! they are copied from the registry that is known to have them; and only then is the layer compressed anew ([`layer`]). So an
 //! image that came from a registry goes on with the manifest that it came with, wherever that can be ([`manifest`]).
 
+mod blob;
 mod layer;
 mod manifest;
 
@@ -17,6 +18,9 @@ use crate::packing::Packing;
 use crate::progress::TransferProgress;
 use crate::several::several;
 use manifest::Given;
+
+pub(crate) use blob::bring;
+pub(crate) use manifest::kind;
 
 /// How an image is pushed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -93,30 +97,63 @@ pub fn push(
     }
     let refused = |source| PushError::Store { name: name.familiar(), source: Box::new(source) };
     let image = store.images().resolve_exactly(name).map_err(refused)?;
-    let own = store.images().document(&image.manifest).map_err(refused)?;
-    let parsed = match Document::parse(&own) {
-        Ok(Document::Manifest(manifest)) => manifest,
-        Ok(Document::Index(_)) => {
-            return Err(PushError::Manifest { name: name.familiar(), source: Box::new(ManifestError::Faceless) });
-        }
-        Err(source) => return Err(PushError::Manifest { name: name.familiar(), source: Box::new(source) }),
-    };
     let repository = client.repository(name)?;
-    // What is removed meanwhile stays until we are through.
-    let work = keep(store, &image).map_err(refused)?;
-    let transfer = Transfer { store, client, repository: &repository, name, progress, work: &work, options };
-    let given = transfer.layers(&image, &parsed)?;
-    transfer.config(&parsed.config)?;
-    let bytes = manifest::with_layers(&own, &parsed, &given);
-    let version = Version::Tag(name.tag().unwrap_or("latest").to_owned());
-    let digest = repository.put_manifest(&version, manifest::kind(&own), &bytes)?;
-    transfer.note(&image, &given).map_err(refused)?;
-    if digest != image.manifest {
-        store.images().renew_manifest(name, &bytes, recorder).map_err(refused)?;
+    let place = Place { store, client, repository: &repository, name, progress, options };
+    let given = place.deliver(&image, Some(name.tag().unwrap_or("latest")))?;
+    if given.digest != image.manifest {
+        store.images().renew_manifest(name, &given.manifest, recorder).map_err(refused)?;
     }
-    let was_compressed = manifest::is_compressed(&parsed, &image);
-    let before = (digest != image.manifest && was_compressed).then_some(image.manifest);
-    Ok(Pushed { digest, size: bytes.len() as u64, before })
+    let before = (given.digest != image.manifest && given.was_compressed).then_some(image.manifest);
+    Ok(Pushed { digest: given.digest, size: given.manifest.len() as u64, before })
+}
+
+/// Where images go, and what is known on the way.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) client: &'a Client<'a>,
+    pub(crate) repository: &'a Repository<'a>,
+    /// What the repository is called.
+    pub(crate) name: &'a Reference,
+    pub(crate) progress: &'a dyn TransferProgress,
+    pub(crate) options: PushOptions,
+}
+
+/// An image as a registry has it now.
+pub(crate) struct Delivered {
+    pub(crate) digest: Digest,
+    pub(crate) manifest: Vec<u8>,
+    pub(crate) media_type: &'static str,
+    /// Whether its manifest named compressed layers before.
+    was_compressed: bool,
+}
+
+impl Place<'_> {
+    /// Gives an image to the repository, under a tag or under its digest alone.
+    pub(crate) fn deliver(&self, image: &Image, tag: Option<&str>) -> Result<Delivered, PushError> {
+        let refused = |source| PushError::Store { name: self.name.familiar(), source: Box::new(source) };
+        let own = self.store.images().document(&image.manifest).map_err(refused)?;
+        let parsed = self.read(&own)?;
+        // What is removed meanwhile stays until we are through.
+        let work = keep(self.store, image).map_err(refused)?;
+        let transfer = Transfer { place: *self, work: &work };
+        let given = transfer.layers(image, &parsed)?;
+        transfer.config(&parsed.config)?;
+        let manifest = manifest::with_layers(&own, &parsed, &given);
+        let version = tag.map_or_else(|| Version::Digest(Digest::of(&manifest)), |tag| Version::Tag(tag.to_owned()));
+        let media_type = manifest::kind(&own);
+        let digest = self.repository.put_manifest(&version, media_type, &manifest)?;
+        transfer.note(image, &given).map_err(refused)?;
+        Ok(Delivered { digest, manifest, media_type, was_compressed: manifest::is_compressed(&parsed, image) })
+    }
+
+    fn read(&self, own: &[u8]) -> Result<Manifest, PushError> {
+        let fault = |source| PushError::Manifest { name: self.name.familiar(), source: Box::new(source) };
+        match Document::parse(own).map_err(fault)? {
+            Document::Manifest(manifest) => Ok(manifest),
+            Document::Index(_) => Err(fault(ManifestError::Faceless)),
+        }
+    }
 }
 
 fn keep(store: &Store, image: &Image) -> Result<Work, StoreError> {
@@ -129,13 +166,8 @@ fn keep(store: &Store, image: &Image) -> Result<Work, StoreError> {
 
 /// An image on its way.
 struct Transfer<'a> {
-    store: &'a Store,
-    client: &'a Client<'a>,
-    repository: &'a Repository<'a>,
-    name: &'a Reference,
-    progress: &'a dyn TransferProgress,
+    place: Place<'a>,
     work: &'a Work,
-    options: PushOptions,
 }
 
 impl Transfer<'_> {
@@ -146,24 +178,24 @@ impl Transfer<'_> {
     }
 
     fn config(&self, config: &Descriptor) -> Result<(), PushError> {
-        if self.repository.has_blob(&config.digest)? {
+        if self.place.repository.has_blob(&config.digest)? {
             return Ok(());
         }
-        let bytes = self.store.images().document(&config.digest).map_err(self.refused())?;
+        let bytes = self.place.store.images().document(&config.digest).map_err(self.refused())?;
         let open = |from: u64| Ok(&bytes[usize::try_from(from).unwrap_or(bytes.len()).min(bytes.len())..]);
-        Ok(self.repository.upload(&config.digest, bytes.len() as u64, open)?)
+        Ok(self.place.repository.upload(&config.digest, bytes.len() as u64, open)?)
     }
 
     /// Remembers where the bytes of each layer are now.
     fn note(&self, image: &Image, given: &[Given]) -> Result<(), StoreError> {
         let compressed = image.layers.iter().zip(given).filter(|(layer, given)| given.digest != layer.diff_id);
         compressed
-            .map(|(layer, given)| given.compressed(layer, self.repository.name()))
-            .try_for_each(|compressed| self.store.note_compressed(&compressed))
+            .map(|(layer, given)| given.compressed(layer, self.place.repository.name()))
+            .try_for_each(|compressed| self.place.store.note_compressed(&compressed))
     }
 
     fn refused(&self) -> impl Fn(StoreError) -> PushError {
-        let name = self.name.familiar();
+        let name = self.place.name.familiar();
         move |source| PushError::Store { name: name.clone(), source: Box::new(source) }
     }
 }

@@ -17,6 +17,7 @@ use trace::Recorder;
 
 use crate::error::Doing;
 use crate::layout::parse_name;
+use crate::lists::ListFile;
 use crate::record::Record;
 use crate::sweep::{self, Lately};
 use crate::{ChainId, Layer, Layout, Removed, Store, StoreError, Usage, file};
@@ -64,6 +65,11 @@ pub enum Finding {
         /// The name.
         name: Reference,
     },
+    /// A list of images that cannot be read.
+    List {
+        /// Its name.
+        name: Reference,
+    },
     /// Content that belongs to no image; so little is left by a crash, and the next writer removes it.
     Stray {
         /// The file.
@@ -99,6 +105,7 @@ impl std::fmt::Display for Finding {
             Self::Index { chain, is_there: true } => write!(f, "the index {chain} is not the one that its layers make"),
             Self::Index { chain, is_there: false } => write!(f, "the index {chain} is missing"),
             Self::Name { name } => write!(f, "the name {} leads to no image", name.familiar()),
+            Self::List { name } => write!(f, "the manifest list {} cannot be read", name.familiar()),
             Self::Stray { path } => write!(f, "{} belongs to no image", path.display()),
         }
     }
@@ -113,6 +120,7 @@ impl Finding {
             Self::Layer { .. } | Self::Document { .. } => "remove it",
             Self::Index { .. } => "make it anew from the layers",
             Self::Name { .. } => "take the name away",
+            Self::List { .. } => "remove it; create it again",
             Self::Stray { .. } => "remove it",
         }
     }
@@ -130,6 +138,7 @@ pub fn check(store: &Store, progress: &mut dyn FnMut(&str)) -> Result<Checked, S
         check.image(record, names.get(&record.id).cloned().unwrap_or_default(), progress)?;
     }
     check.names(&records)?;
+    check.lists(store)?;
     check.strays(store)?;
     let mut checked = check.checked;
     // Whoever removed or replaced something while we read did no damage.
@@ -262,6 +271,16 @@ impl Check<'_> {
         Ok(())
     }
 
+    fn lists(&mut self, store: &Store) -> Result<(), StoreError> {
+        let damaged = store.lists().files()?.into_iter().filter(|file| file.list.is_err());
+        let finding = |file: ListFile| match file.name {
+            Some(name) => Finding::List { name },
+            None => Finding::Stray { path: file.path },
+        };
+        self.checked.findings.extend(damaged.map(finding));
+        Ok(())
+    }
+
     fn strays(&mut self, store: &Store) -> Result<(), StoreError> {
         // With a record that cannot be read nobody knows what belongs to it.
         if self.checked.findings.iter().any(|finding| matches!(finding, Finding::Record { .. })) {
@@ -288,5 +307,6 @@ fn still_there(layout: &Layout, finding: &Finding) -> bool {
         Finding::Document { digest } => exists(&layout.blob(digest)),
         Finding::Index { .. } => true,
         Finding::Name { name } => !matches!(file::link(&layout.name(name)), Ok(None)),
+        Finding::List { name } => exists(&layout.list(name)),
     }
 }

@@ -34,6 +34,10 @@ pub(super) fn repair(
                 steps.push(StoreStep::Untag { name: name.clone(), link: layout.name(name) });
                 removed.untagged.push(name.clone());
             }
+            // Somebody may have made it anew.
+            Finding::List { name } if store.lists().find(name).is_err() => {
+                steps.push(StoreStep::Unlist { name: name.clone(), path: layout.list(name) });
+            }
             _ => {}
         }
     }
