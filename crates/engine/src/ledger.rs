@@ -142,21 +142,20 @@ pub(crate) fn runs(layout: &Layout) -> Result<Vec<ContainerId>, Error> {
 
 /// Returns the entries of a directory that are ids; none when it does not exist.
 pub(crate) fn identifiers(directory: &Path) -> Result<Vec<ContainerId>, Error> {
-    let entries = match std::fs::read_dir(directory) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.call(|| format!("opendir({directory:?})")).doing(|| "list the containers")?,
-    };
-    let id = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse().ok();
-    Ok(entries.flatten().filter_map(id).collect())
+    let names = names_in(directory).doing(|| "list the containers")?;
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
-/// Returns the names in a directory; none when it does not exist.
+/// Returns the names in a directory; none when it does not exist. A directory that cannot be read to its end is an error: whoever
+/// is not in the list is taken for absent.
 pub(crate) fn names_in(directory: &Path) -> sys::Result<Vec<String>> {
     match std::fs::read_dir(directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         entries => {
             let entries = entries.call(|| format!("opendir({directory:?})"))?;
-            Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+            let names = entries.map(|entry| entry.map(|entry| entry.file_name().into_string().ok()));
+            let names = names.collect::<std::io::Result<Vec<_>>>().call(|| format!("getdents64({directory:?})"))?;
+            Ok(names.into_iter().flatten().collect())
         }
     }
 }

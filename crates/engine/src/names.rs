@@ -98,19 +98,17 @@ pub(crate) fn was_given_back(layout: &Layout, name: &ContainerName, id: &Contain
 
 /// Returns the name that leads to a container. It is looked for among all names: the record is the place to ask first.
 pub(crate) fn of(layout: &Layout, id: &ContainerId) -> Option<ContainerName> {
-    links(layout, id).next()?.file_name().to_str()?.parse().ok()
+    links(layout, id).ok()?.pop()
 }
 
 /// Removes the names of a container whose record is gone.
 pub(crate) fn forget(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
-    let names = links(layout, id).filter_map(|link| link.file_name().to_str()?.parse().ok());
-    names.into_iter().try_for_each(|name| release(layout, &name, id))
+    links(layout, id)?.iter().try_for_each(|name| release(layout, name, id))
 }
 
 /// Removes the names that lead to nobody: a power cut came after the name of a new container, and before the container.
 pub(crate) fn forget_nobody(layout: &Layout) -> Result<(), Error> {
-    for entry in std::fs::read_dir(layout.names()).into_iter().flatten().flatten() {
-        let Some(name) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+    for name in all(layout)? {
         // What cannot be read stays, and stops nobody.
         if let Ok(Some(id)) = named(layout, &name)
             && is_nobody(layout, &id)?
@@ -121,10 +119,16 @@ pub(crate) fn forget_nobody(layout: &Layout) -> Result<(), Error> {
     Ok(())
 }
 
-fn links(layout: &Layout, id: &ContainerId) -> impl Iterator<Item = std::fs::DirEntry> {
-    let names = std::fs::read_dir(layout.names()).into_iter().flatten().flatten();
-    names.filter(move |name| {
-        let target = std::fs::read_link(name.path()).unwrap_or_default();
+/// Returns the names that lead to a container. One that cannot be read is passed over.
+fn links(layout: &Layout, id: &ContainerId) -> Result<Vec<ContainerName>, Error> {
+    let leads_there = |name: &ContainerName| {
+        let target = std::fs::read_link(layout.name(name)).unwrap_or_default();
         target.file_name().is_some_and(|file| file == id.as_str())
-    })
+    };
+    Ok(all(layout)?.into_iter().filter(leads_there).collect())
+}
+
+fn all(layout: &Layout) -> Result<Vec<ContainerName>, Error> {
+    let names = ledger::names_in(&layout.names()).doing(|| "list the names of containers")?;
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
 }

@@ -141,8 +141,10 @@ impl Certificates {
                 Err(source) => return Err(CertificateError::Read { path: directory, source }),
             };
             let start = files.len();
-            let paths = entries.flatten().map(|entry| entry.path());
-            files.extend(paths.filter(|path| path.extension().is_some_and(|own| own == end)));
+            for entry in entries {
+                let path = entry.map_err(|source| CertificateError::Read { path: directory.clone(), source })?.path();
+                files.extend(Some(path).filter(|path| path.extension().is_some_and(|own| own == end)));
+            }
             files[start..].sort();
         }
         Ok(files)

@@ -137,7 +137,8 @@ fn usage(directory: &Path) -> sys::Result<u64> {
     let mut waiting = vec![directory.to_path_buf()];
     while let Some(directory) = waiting.pop() {
         let entries = fs::read_dir(&directory).call(|| format!("opendir({})", directory.display()))?;
-        for entry in entries.flatten() {
+        for entry in entries {
+            let entry = entry.call(|| format!("getdents64({})", directory.display()))?;
             match entry.metadata() {
                 Ok(metadata) if metadata.is_dir() => waiting.push(entry.path()),
                 Ok(metadata) => total += metadata.blocks() * 512,

@@ -172,15 +172,9 @@ pub(crate) fn lock_all(layout: &Layout) -> Result<File, Error> {
 
 /// Returns all networks on record, by name. One whose record is damaged is told and passed over.
 pub(crate) fn all(layout: &Layout) -> Result<Vec<Network>, Error> {
-    let entries = match std::fs::read_dir(layout.networks()) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.call(|| format!("opendir({:?})", layout.networks())).doing(|| "list the networks")?,
-    };
+    let names = ledger::names_in(&layout.networks()).doing(|| "list the networks")?;
     let mut networks = Vec::new();
-    for entry in entries.flatten() {
-        let Some(name) = entry.file_name().to_str().filter(|name| !name.starts_with('.')).map(str::to_owned) else {
-            continue;
-        };
+    for name in names.into_iter().filter(|name| !name.starts_with('.')) {
         match named(layout, &name) {
             Ok(Some(network)) => networks.push(network),
             // It is just being made or removed.

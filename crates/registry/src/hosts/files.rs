@@ -28,20 +28,27 @@ impl Hosts {
             Some(hosts) => hosts,
             None => read_file(system)?.unwrap_or_default(),
         };
-        for file in [Some(system), user].into_iter().flatten().flat_map(dropped_in) {
-            hosts.overlay(read_file(&file)?.unwrap_or_default());
+        for beside in [Some(system), user].into_iter().flatten() {
+            for file in dropped_in(beside)? {
+                hosts.overlay(read_file(&file)?.unwrap_or_default());
+            }
         }
         Ok(hosts)
     }
 }
 
-/// Returns the `.conf` files of the directory beside a file, in the order of their names.
-fn dropped_in(beside: &Path) -> Vec<PathBuf> {
+/// Returns the `.conf` files of the directory beside a file, in the order of their names. A rule that is not read could be one
+/// that forbids.
+fn dropped_in(beside: &Path) -> Result<Vec<PathBuf>, HostsError> {
     let directory = beside.with_extension("conf.d");
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "conf")).collect();
+    let read = || match std::fs::read_dir(&directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries?.map(|entry| entry.map(|entry| entry.path())).collect(),
+    };
+    let mut files = read().map_err(|source| HostsError::Read { path: directory.clone(), source })?;
+    files.retain(|path: &PathBuf| path.extension().is_some_and(|end| end == "conf"));
     files.sort();
-    files
+    Ok(files)
 }
 
 fn read_file(path: &Path) -> Result<Option<Hosts>, HostsError> {
