@@ -23,6 +23,7 @@ const CHECKS: &[Check] = &[
     ("unsafe only in sys", source::unsafe_stays_home),
     ("spelling", spelling),
     ("licences", licences::check),
+    ("lock file of the fuzz targets", fuzz_lock),
     ("clippy", clippy),
     ("rustdoc", || shell::aloud(&mut documents::rustdoc())),
 ];
@@ -56,6 +57,14 @@ fn rustfmt() -> Outcome {
 fn clippy() -> Outcome {
     let words = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     shell::aloud(&mut shell::cargo(words))
+}
+
+/// The fuzz targets are a workspace of their own: a crate of the house with a new dependency leaves their lock file behind.
+fn fuzz_lock() -> Outcome {
+    let words = ["metadata", "--quiet", "--format-version", "1", "--locked", "--manifest-path", "fuzz/Cargo.toml"];
+    shell::output(&mut shell::cargo(words)).map(drop).map_err(|_| {
+        "fuzz/Cargo.lock does not fit the house: `cargo metadata --manifest-path fuzz/Cargo.toml` mends it".into()
+    })
 }
 
 fn spelling() -> Outcome {
