@@ -43,6 +43,9 @@ impl Verb for ImageMountArgs {
         };
         let directory = std::fs::canonicalize(&directory)
             .map_err(|error| Failure::new(error).doing(format!("cannot find {}", directory.display())))?;
+        if !directory.is_dir() {
+            return Err(Failure::message(format!("{} is no directory", directory.display())));
+        }
         engine.attach_image(&store.images().resolve(&image)?, &directory)?;
         ui::print_line(&directory.display().to_string()).map(|()| ExitCode::SUCCESS)
     }

@@ -104,6 +104,9 @@ fn an_image_is_mounted_where_it_is_wanted_and_stays_meanwhile() {
     Conductor::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(&others).run().success();
     sandbox.conductor(["image", "unmount"]).arg(&others).fails(1);
     assert!(sandbox.conductor(["image", "mount", IMAGE, "/nowhere"]).fails(1).contains("/nowhere"));
+    assert!(
+        sandbox.conductor(["image", "mount", IMAGE, "/etc/passwd"]).fails(1).contains("/etc/passwd is no directory")
+    );
     assert!(sandbox.conductor(["image", "mount", IMAGE]).fails(1).contains("DIRECTORY"));
     Conductor::new("umount").arg(Path::new(&others)).run().success();
     sandbox.assert_clean();
