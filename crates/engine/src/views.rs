@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use oci::Digest;
 use store::Image;
 use store::snapshot::Attached;
+use sys::mount::{self, Attributes, MountAttrFlags};
 use trace::{Step, quote};
 
 use crate::error::Doing;
@@ -19,11 +20,15 @@ impl Engine {
         let doing = || format!("mount image {} at {}", image.id.short(), directory.display());
         let target = sys::path::open_host(directory).doing(doing)?;
         let view = self.snapshots().view(image, self.recorder()).doing(doing)?;
-        let shell = format!("mount --move /mnt {}", quote(&directory.to_string_lossy()));
+        let place = quote(&directory.to_string_lossy()).into_owned();
+        let shell = format!("mount --move /mnt {place} && mount -o remount,bind,ro,nosuid,nodev {place}");
         self.recorder().record(&Step::host(format!("attach the tree to {}", directory.display()), shell));
         // A tree's directory may be removed once it is held no more; but from here on the image is in use.
         let (mount, _hold) = view.into_parts();
-        sys::mount::attach(&mount, &target).doing(doing)
+        // Whoever made the image is root in it, and shall not be here to all who find the directory.
+        let set = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+        mount::set_attributes(&mount, &Attributes { set, ..Attributes::default() }, false).doing(doing)?;
+        mount::attach(&mount, &target).doing(doing)
     }
 
     /// Returns where the tree of an image is attached, as far as this process sees it. What cannot be told is nothing.
@@ -46,6 +51,6 @@ impl Engine {
         }
         let shell = format!("umount {}", quote(&place.to_string_lossy()));
         self.recorder().record(&Step::host(format!("detach the tree from {}", place.display()), shell));
-        sys::mount::unmount(&place).doing(doing)
+        mount::unmount(&place).doing(doing)
     }
 }

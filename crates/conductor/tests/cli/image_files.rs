@@ -85,6 +85,10 @@ fn an_image_is_mounted_where_it_is_wanted_and_stays_meanwhile() {
         assert!(place.join("bin/busybox").is_file());
         let written = std::fs::write(place.join("file"), "x").unwrap_err();
         assert_eq!(written.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+        // What is root's in the image is not root's for whoever finds it here.
+        let options = Conductor::new("findmnt").args(["-n", "-o", "OPTIONS", "--target"]).arg(&place).ok();
+        let options: Vec<&str> = options.split(',').collect();
+        assert!(["ro", "nosuid", "nodev"].iter().all(|word| options.contains(word)), "{options:?}");
         let listed = call(&["image", "mount"]).ok();
         assert!(listed.lines().nth(1).unwrap().ends_with(at), "{listed}");
         let id = sandbox.conductor(["images", "-q", IMAGE]).ok();
