@@ -76,6 +76,15 @@ pub(crate) const BUFFER: usize = 256 * 1024;
 /// The binary logarithm of the most memory that a zstd stream may ask for: 8 MiB, as RFC 8878 (section 3.1.1.1.2) recommends.
 const LARGEST_WINDOW: u32 = 23;
 
+/// Tells why what begins so is no layer.
+pub(crate) fn refusal(start: &[u8]) -> Option<String> {
+    match Compression::of(start) {
+        Compression::Foreign(tool) => Some(format!("it is compressed with {tool}")),
+        Compression::None if !is_tar(start) => Some("it is neither a tar nor compressed".to_owned()),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,10 +9,10 @@ use store::{Layer, Work};
 
 use super::LoadError;
 use crate::belt::fill;
-use crate::compression::{Compression, is_tar, look};
+use crate::compression::{Compression, look, refusal};
 use crate::manifest::Descriptor;
 use crate::pour::{PourError, pour};
-use crate::progress::{News, TransferProgress};
+use crate::progress::{News, TransferProgress, Watched};
 
 /// What an archive holds, by path.
 #[derive(Debug, Default)]
@@ -115,7 +115,7 @@ impl Contents {
                 self.links.insert(path, plain(&String::from_utf8_lossy(&target)));
             }
             MemberKind::File(Content::Whole { size, .. }) => {
-                let mut data = Watched { source: source.take(size), label: label(&path), progress };
+                let mut data = Watched { source: source.take(size), layer: label(&path), progress };
                 let file = read_file(&mut data, size, work)?;
                 io::copy(&mut data, &mut io::sink()).map_err(LoadError::Read)?;
                 if data.source.limit() > 0 {
@@ -203,7 +203,7 @@ impl Fault {
 }
 
 fn read_file(source: &mut Watched<'_, impl BufRead>, size: u64, work: &mut Work) -> Result<File, LoadError> {
-    let (label, progress) = (source.label.clone(), source.progress);
+    let (label, progress) = (source.layer.clone(), source.progress);
     let (start, mut source) = look(source).map_err(LoadError::Read)?;
     if matches!(start.first(), None | Some(b'{' | b'[')) && size <= LARGEST_DOCUMENT {
         let mut bytes = Vec::new();
@@ -225,15 +225,6 @@ fn read_file(source: &mut Watched<'_, impl BufRead>, size: u64, work: &mut Work)
             Ok(File::Broken(error.to_string()))
         }
         Err(Fault::Load(error)) => Err(error),
-    }
-}
-
-/// Tells why what begins so is no layer.
-fn refusal(start: &[u8]) -> Option<String> {
-    match Compression::of(start) {
-        Compression::Foreign(tool) => Some(format!("it is compressed with {tool}")),
-        Compression::None if !is_tar(start) => Some("it is neither a tar nor compressed".to_owned()),
-        _ => None,
     }
 }
 
@@ -260,32 +251,6 @@ fn store_layer(start: &[u8], source: &mut impl BufRead, work: &mut Work) -> Resu
 fn label(path: &str) -> String {
     let part = path.rsplit('/').find(|part| *part != "layer.tar").unwrap_or(path);
     part.chars().take(12).collect()
-}
-
-/// Tells how much of a file is read.
-struct Watched<'a, S> {
-    source: S,
-    label: String,
-    progress: &'a dyn TransferProgress,
-}
-
-impl<S: BufRead> Read for Watched<'_, S> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.source.read(buffer)?;
-        self.progress.tell(&self.label, News::Moved(length as u64));
-        Ok(length)
-    }
-}
-
-impl<S: BufRead> BufRead for Watched<'_, S> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.source.fill_buf()
-    }
-
-    fn consume(&mut self, length: usize) {
-        self.progress.tell(&self.label, News::Moved(length as u64));
-        self.source.consume(length);
-    }
 }
 
 /// Counts what is read, and hashes it unless the layer's own hash is the same.

@@ -4,16 +4,14 @@ use std::io::{self, Read};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use oci::Digest;
-use registry::BlobReader;
 use store::{Compressed, Form, LayerWriter, Work};
 
 use super::plan::Layer;
 use super::{PullError, Transfer};
 use crate::belt::Belt;
-use crate::compression::{Compression, is_tar, look};
+use crate::compression::{Compression, look, refusal};
 use crate::pour::{PourError, pour};
-use crate::progress::{News, TransferProgress};
+use crate::progress::{News, Watched};
 use crate::several::lock;
 
 impl Transfer<'_> {
@@ -69,8 +67,8 @@ impl Transfer<'_> {
         let digest = wanted.blob.digest;
         let blob = self.repository.blob(&digest, wanted.blob.size)?;
         self.progress.tell(&digest.short(), News::Begun(wanted.blob.size));
-        let watched = Watched { blob, digest, progress: self.progress, stop };
-        unpack(watched, writer).map_err(|error| match error {
+        let source = Watched { source: blob, layer: digest.short(), progress: self.progress };
+        unpack(Stoppable { source, stop }, writer).map_err(|error| match error {
             PourError::Store(error) => self.refused()(error),
             PourError::Source(error) => match error.downcast::<registry::Error>() {
                 Ok(error) => error.into(),
@@ -85,15 +83,10 @@ fn unpack(source: impl Read + Send, writer: &mut LayerWriter) -> Result<(), Pour
     std::thread::scope(|scope| {
         let packed = Belt::start(scope, || Ok(source)).map_err(PourError::Source)?;
         let (start, packed) = look(packed).map_err(PourError::Source)?;
-        let compression = Compression::of(&start);
-        let refused = match compression {
-            Compression::Foreign(tool) => Some(format!("it is compressed with {tool}")),
-            Compression::None if !is_tar(&start) => Some("it is neither a tar nor compressed".to_owned()),
-            _ => None,
-        };
-        if let Some(reason) = refused {
+        if let Some(reason) = refusal(&start) {
             return Err(PourError::Source(io::Error::other(reason)));
         }
+        let compression = Compression::of(&start);
         if compression == Compression::None {
             let mut packed = packed;
             return pour(&mut packed, writer);
@@ -104,21 +97,17 @@ fn unpack(source: impl Read + Send, writer: &mut LayerWriter) -> Result<(), Pour
     })
 }
 
-/// A blob whose way is told of, and that ends when another layer has failed.
-struct Watched<'a> {
-    blob: BlobReader<'a>,
-    digest: Digest,
-    progress: &'a dyn TransferProgress,
+/// A stream that ends when another layer has failed.
+struct Stoppable<'a, R> {
+    source: R,
     stop: &'a AtomicBool,
 }
 
-impl Read for Watched<'_> {
+impl<R: Read> Read for Stoppable<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(io::Error::other("another layer of the image has failed"));
         }
-        let length = self.blob.read(buffer)?;
-        self.progress.tell(&self.digest.short(), News::Moved(length as u64));
-        Ok(length)
+        self.source.read(buffer)
     }
 }

@@ -6,7 +6,7 @@ use oci::Digest;
 use registry::Repository;
 
 use crate::manifest::Descriptor;
-use crate::progress::{News, TransferProgress};
+use crate::progress::{News, TransferProgress, Watched};
 
 /// Sees to it that a repository has a blob that another one has: it is there, or is mounted, or copied.
 pub(crate) fn bring(
@@ -41,24 +41,9 @@ pub(super) fn copy(
     let open = |at: u64| {
         let mut blob = from.blob(digest, size)?;
         io::copy(&mut blob.by_ref().take(at), &mut io::sink())?;
-        Ok(Watched { source: blob, digest: *digest, progress })
+        Ok(Watched { source: blob, layer: digest.short(), progress })
     };
     to.upload(digest, size, open)?;
     progress.tell(&digest.short(), News::Done);
     Ok(())
-}
-
-/// A stream whose way is told of.
-pub(super) struct Watched<'a, R> {
-    pub(super) source: R,
-    pub(super) digest: Digest,
-    pub(super) progress: &'a dyn TransferProgress,
-}
-
-impl<R: Read> Read for Watched<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.source.read(buffer)?;
-        self.progress.tell(&self.digest.short(), News::Moved(length as u64));
-        Ok(length)
-    }
 }

@@ -6,12 +6,12 @@ use std::io::{Seek, SeekFrom};
 use oci::Reference;
 use store::{Compressed, Layer};
 
-use super::blob::{self, Watched};
+use super::blob;
 use super::manifest::Given;
 use super::{PushError, Transfer};
 use crate::manifest::Descriptor;
 use crate::packing::{self, Packing};
-use crate::progress::News;
+use crate::progress::{News, Watched};
 
 impl Transfer<'_> {
     /// Sees to it that the registry has a layer, and returns what it has.
@@ -94,7 +94,7 @@ impl Transfer<'_> {
         self.place.progress.tell(&layer.diff_id.short(), News::Packing(layer.size));
         let path = self.work.path().join(format!("packed-{}", layer.diff_id.hex()));
         let source = File::open(&layer.path).map_err(failed)?;
-        let told = Watched { source, digest: layer.diff_id, progress: self.place.progress };
+        let told = Watched { source, layer: layer.diff_id.short(), progress: self.place.progress };
         let packed = File::create_new(&path).and_then(|file| packing::pack(packing, told, file)).map_err(failed)?;
         let media_type = packing.media_type(&named.media_type);
         let given = Given { digest: packed.digest, size: packed.size, media_type, made_here: true };
@@ -103,7 +103,7 @@ impl Transfer<'_> {
             let open = |at: u64| {
                 let mut file = File::open(&path)?;
                 file.seek(SeekFrom::Start(at))?;
-                Ok(Watched { source: file, digest: layer.diff_id, progress: self.place.progress })
+                Ok(Watched { source: file, layer: layer.diff_id.short(), progress: self.place.progress })
             };
             self.place.repository.upload(&packed.digest, packed.size, open)?;
         }
