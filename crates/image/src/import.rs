@@ -6,7 +6,7 @@
 use std::io::{BufReader, Read};
 
 use jiff::Timestamp;
-use oci::Reference;
+use oci::{Platform, Reference};
 use store::{Durability, Image, Store, StoreError};
 use sys::Calling;
 use trace::{Explain, Recorder, Step};
@@ -25,6 +25,8 @@ pub struct ImportOptions {
     pub changes: Vec<Change>,
     /// A remark for its history.
     pub message: Option<String>,
+    /// The machine that it is for; this one, where nothing is said.
+    pub platform: Option<Platform>,
     /// When it was made: now, or what SOURCE_DATE_EPOCH says.
     pub created: Timestamp,
 }
@@ -84,6 +86,9 @@ pub fn import(
     let layer = work.finish(writer)?;
     let mut recipe = Recipe::new(options.created, "conductor import");
     recipe.comment.clone_from(&options.message);
+    if let Some(platform) = &options.platform {
+        recipe.platform.clone_from(platform);
+    }
     apply_changes(&mut recipe.config, &options.changes);
     Ok(work.commit(&compose(&recipe, &[layer])?, &options.names, recorder)?)
 }

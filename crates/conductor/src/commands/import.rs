@@ -24,8 +24,8 @@ pub(crate) struct ImportArgs {
     /// A remark for the image's history
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
-    /// Platform of the image
-    #[arg(long, value_name = "PLATFORM", hide = true)]
+    /// The machine that the image is for (default this one): OS/ARCHITECTURE[/VARIANT]
+    #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
     /// The tar, or - for standard input
     #[arg(value_name = "FILE")]
@@ -48,6 +48,7 @@ impl Verb for ImportArgs {
             names: self.name.iter().map(|name| name.parse::<Reference>()).collect::<Result<_, _>>()?,
             changes: self.change.iter().map(|text| flag("change", text.parse::<Change>())).collect::<Result<_, _>>()?,
             message: self.message,
+            platform: self.platform.map(|text| flag("platform", text.parse())).transpose()?,
             created: creation_time()?,
         };
         let image = image::import(&context.store()?, open(&self.file)?, &options, &context.recorder()?)?;

@@ -141,7 +141,10 @@ pub(crate) fn ensure(context: &Context, asked: &str, wish: &PullWish) -> Result<
         ui::remark(&format!("pulling {}", name.familiar()));
         pull(context, &store, &client, &name, &options, &Display::new(Direction::Down))
     };
-    let what = || format!("no such image: {}, and it cannot be pulled", name.familiar());
+    let what = || match policy {
+        "always" => format!("cannot pull {}, as --pull always wants", name.familiar()),
+        _ => format!("no such image: {}, and it cannot be pulled", name.familiar()),
+    };
     let pulled = pulled.map_err(|failure| failure.doing(what()).or_hint(NO_IMAGE))?;
     if !wish.quiet {
         pulled.verified.iter().for_each(|verified| ui::remark(&told(verified)));

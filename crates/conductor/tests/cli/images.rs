@@ -78,6 +78,22 @@ fn an_archive_that_is_none_is_refused_and_leaves_nothing() {
 }
 
 #[test]
+fn an_image_can_be_imported_for_another_machine() {
+    let sandbox = busybox();
+    let archive = fixture::busybox_tar_file(&sandbox.work());
+    let import = |platform: &str| sandbox.conductor(["import", "--platform", platform]).arg(&archive).arg("other");
+    import("linux/arm64/v8").run().success();
+    let document: Value = serde_json::from_str(&sandbox.conductor(["image", "inspect", "other"]).ok()).unwrap();
+    let words = ["Os", "Architecture", "Variant"].map(|key| document[0][key].as_str().unwrap());
+    assert_eq!(words, ["linux", "arm64", "v8"]);
+    assert!(import("linux//v8").fails(1).contains("is not a platform"));
+    let create = ["create", "--pull", "always", "--network", "none", "127.0.0.1:1/busybox"];
+    sandbox.conductor(["tag", IMAGE, create[5]]).run().success();
+    let refused = sandbox.conductor(create).fails(125);
+    assert!(refused.contains("cannot pull 127.0.0.1:1/busybox:latest, as --pull always wants"), "{refused}");
+}
+
+#[test]
 fn debootstrap_that_is_missing_is_named_with_its_package() {
     let sandbox = sandbox();
     // The sandbox has mounts of its own, so the host keeps its /usr/sbin.

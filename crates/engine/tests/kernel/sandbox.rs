@@ -129,6 +129,7 @@ pub(crate) fn import_image(engine: &Engine) {
         names: vec![IMAGE.parse().unwrap()],
         changes: Vec::new(),
         message: None,
+        platform: None,
         created: jiff::Timestamp::UNIX_EPOCH,
     };
     image::import(engine.store(), tar.as_slice(), &options, &Recorder::silent()).unwrap();

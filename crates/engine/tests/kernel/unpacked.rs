@@ -78,6 +78,7 @@ fn import_special(sandbox: &Sandbox) {
         names: vec!["special".parse().unwrap()],
         changes: Vec::new(),
         message: None,
+        platform: None,
         created: jiff::Timestamp::UNIX_EPOCH,
     };
     image::import(sandbox.engine().store(), tar.as_slice(), &options, &Recorder::silent()).unwrap();

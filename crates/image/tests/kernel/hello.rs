@@ -47,6 +47,7 @@ fn its_name_may_be_given_to_another_image() {
         names: vec![HELLO.parse().unwrap()],
         changes: Vec::new(),
         message: None,
+        platform: None,
         created: jiff::Timestamp::UNIX_EPOCH,
     };
     let own = image::import(&sandbox.store, tar.as_slice(), &options, &Recorder::silent()).unwrap();

@@ -14,6 +14,7 @@ fn options(names: &[&str], changes: &[&str]) -> ImportOptions {
         names: names.iter().map(|name| name.parse().unwrap()).collect(),
         changes: changes.iter().map(|change| change.parse().unwrap()).collect(),
         message: Some("made by a test".into()),
+        platform: None,
         created: Timestamp::from_second(1_700_000_000).unwrap(),
     }
 }
