@@ -49,7 +49,7 @@ impl Engine {
         let doing = || format!("export container {}", container.name);
         let image = self.store().images().load(&container.image_id)?;
         let view = self.snapshots().view(&image, self.recorder()).doing(doing)?;
-        let upper = self.layout().upper(&container.id);
+        let upper = container.upper(self.layout());
         if !sys::file::exists(&upper).doing(doing)? {
             return image::write_tree(view.as_fd(), &Cleaning::none(), out).doing(doing);
         }
@@ -70,7 +70,7 @@ impl Engine {
 
     /// A container that never ran has none.
     fn open_upper(&self, container: &Container) -> sys::Result<Option<OwnedFd>> {
-        let path = self.layout().upper(&container.id);
+        let path = container.upper(self.layout());
         match File::open(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             result => Ok(Some(result.call(|| format!("open({})", path.display()))?.into())),
@@ -129,7 +129,7 @@ fn copy_attributes(from: &Path, to: &Path) -> sys::Result<()> {
 }
 
 /// Where mounts are: what the engine made there is no work of the container.
-fn unseen(container: &Container) -> BTreeSet<Vec<u8>> {
+pub(crate) fn unseen(container: &Container) -> BTreeSet<Vec<u8>> {
     let places = spec::mount_places(&container.request);
     places.iter().map(|place| place.strip_prefix("/").unwrap_or(place).as_os_str().as_bytes().to_vec()).collect()
 }

@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use oci::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::layout::Layout;
 use crate::{ContainerId, ContainerName, CreateRequest, Health, HealthCheck};
 
 /// A container's record.
@@ -49,6 +50,23 @@ pub struct Container {
     pub health: Option<HealthCheck>,
     /// What was asked for.
     pub request: CreateRequest,
+}
+
+impl Container {
+    /// Returns the directory that takes its changes.
+    pub(crate) fn upper(&self, layout: &Layout) -> PathBuf {
+        self.request.scratch.as_ref().map_or_else(|| layout.upper(&self.id), |scratch| scratch.join("upper"))
+    }
+
+    /// Returns the directory that overlayfs needs beside it.
+    pub(crate) fn work(&self, layout: &Layout) -> PathBuf {
+        self.request.scratch.as_ref().map_or_else(|| layout.work(&self.id), |scratch| scratch.join("work"))
+    }
+
+    /// Tells whether it is a step of a build, which nobody else has to do with.
+    pub(crate) fn is_step(&self) -> bool {
+        self.request.scratch.is_some()
+    }
 }
 
 /// How a container fares.

@@ -46,16 +46,27 @@ impl Engine {
     }
 
     /// Creates a container and keeps the right to start it.
-    pub(crate) fn create_claimed(&self, mut request: CreateRequest) -> Result<Creation, Error> {
+    pub(crate) fn create_claimed(&self, request: CreateRequest) -> Result<Creation, Error> {
         check(&request)?;
         let image = self.image(&request.image)?;
+        let of_image = self.health_of_image(&image)?;
+        let health = health::plan_check(&request.health, of_image.as_ref())?;
+        self.create_of(image, request, health)
+    }
+
+    /// Creates a container of an image, and keeps the right to start it.
+    pub(crate) fn create_of(
+        &self,
+        image: Image,
+        mut request: CreateRequest,
+        health: Option<HealthCheck>,
+    ) -> Result<Creation, Error> {
         let id = ContainerId::from_bytes(random()?);
         let (anonymous_volumes, args) = complete(&mut request, image.config.config().as_ref())?;
         request.ports = self.at_chosen_address(&request.ports);
         for network in &request.networks {
             self.network_for(&network.network)?;
         }
-        let health = health::plan_check(&request.health, self.health_of_image(&image)?.as_ref())?;
         let claim = self.claim_new(&id)?;
         let made = self.record(id.clone(), request, &image, args, anonymous_volumes, health);
         if made.is_err() {
@@ -151,7 +162,7 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
 }
 
 /// Asks everything that needs no image.
-fn check(request: &CreateRequest) -> Result<(), Error> {
+pub(crate) fn check(request: &CreateRequest) -> Result<(), Error> {
     if request.remove_on_exit && request.restart != RestartPolicy::No {
         return Err(Error::Conflict("a container that is removed when it has ended (--rm) cannot be started again"));
     }

@@ -88,7 +88,7 @@ impl Engine {
     }
 
     fn scratch_step(&self, container: &Container) -> Step {
-        let (upper, work) = (self.layout().upper(&container.id), self.layout().work(&container.id));
+        let (upper, work) = (container.upper(self.layout()), container.work(self.layout()));
         ScratchStep { upper: &upper.to_string_lossy(), work: &work.to_string_lossy() }.explain()
     }
 

@@ -196,7 +196,7 @@ fn view(layout: &Layout, container: &Container, state: &State, image: Option<&oc
         host_config: view_host(container),
         graph_driver: GraphDriver {
             name: "erofs-overlay",
-            data: [("UpperDir", layout.upper(id)), ("WorkDir", layout.work(id))].into(),
+            data: [("UpperDir", container.upper(layout)), ("WorkDir", container.work(layout))].into(),
         },
         mounts: view_mounts(layout, container),
         config: view_config(container, image),

@@ -43,6 +43,7 @@ mod settings;
 mod signal;
 pub mod spec;
 mod start;
+mod step;
 mod stop;
 mod usage;
 mod views;
@@ -75,4 +76,5 @@ pub use resources::{
 pub use restart::{RestartPolicy, RestartPolicyError};
 pub use settings::{SETTINGS, Settings};
 pub use signal::{Signal, SignalError};
+pub use step::StepOutcome;
 pub use usage::{ContainerUsage, DiskUsage, VolumeUsage};

@@ -30,7 +30,10 @@ impl Engine {
         for id in ledger::runs(self.layout())? {
             match ledger::owner(self.layout(), &id)? {
                 Owner::Dead => ledger::settle_or_warn(self.layout(), &id),
-                Owner::Living => running.extend(self.running(&id).map(|run| run.into_summary(id))),
+                Owner::Living => {
+                    let run = self.running(&id).filter(|run| !run.step);
+                    running.extend(run.map(|run| run.into_summary(id)));
+                }
                 Owner::None => {}
             }
         }
@@ -49,6 +52,7 @@ impl Engine {
             match records::container(self.layout(), &id) {
                 // It is just being created or removed.
                 Ok(None) => {}
+                Ok(Some(container)) if container.is_step() => {}
                 Ok(Some(container)) => match self.state(&container) {
                     Ok(state) => list.push(container.summary(state)),
                     Err(Error::NoSuchContainer(_)) => {}

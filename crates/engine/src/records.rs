@@ -42,6 +42,9 @@ pub(crate) struct Run {
     /// The snapshotter that was chosen, for the runs that follow by the policy.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) snapshotter: SnapshotterKind,
+    /// It is a step of a build, which lists leave out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) step: bool,
     /// How its health was found; kept in a file of its own.
     #[serde(skip)]
     pub(crate) health: Option<Health>,
@@ -91,6 +94,7 @@ impl Run {
             pid,
             restarts: 0,
             has_health: container.health.is_some(),
+            step: container.is_step(),
             ports: Vec::new(),
             health: None,
             pause: None,

@@ -106,6 +106,10 @@ pub struct CreateRequest {
     pub stop_timeout: Option<u32>,
     /// What becomes of the output.
     pub log: LogOptions,
+    /// For a step of a build: the caller's directory that takes the changes, in `upper` and `work`, and outlives the container,
+    /// which ends with its caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scratch: Option<PathBuf>,
 }
 
 /// What a container sees of the network.

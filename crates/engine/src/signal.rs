@@ -34,7 +34,7 @@ impl Signal {
     }
 
     /// Returns the number.
-    pub fn number(self) -> i32 {
+    pub const fn number(self) -> i32 {
         self.0
     }
 }

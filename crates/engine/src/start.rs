@@ -91,7 +91,7 @@ impl Engine {
     }
 
     /// Starts a container and stays with it where asked to.
-    fn launch(
+    pub(crate) fn launch(
         &self,
         container: &Container,
         image: &Image,
@@ -186,7 +186,7 @@ impl Engine {
     ) -> Result<Prepared, Error> {
         let layout = self.layout();
         let doing = || format!("plan container {}", container.name);
-        let accounts = files::accounts(view.as_fd(), &layout.upper(&container.id))?;
+        let accounts = files::accounts(view.as_fd(), &container.upper(layout))?;
         let host = crate::create::look_at_host(&container.request)?;
         let profile = crate::create::read_profile(&container.request)?;
         let wanted = Wanted {
@@ -228,15 +228,15 @@ impl Engine {
         };
         RootSource::Overlay(Overlay {
             lowers: vec![Lower::Mount { mount: Rc::clone(view), shell }],
-            upper: self.layout().upper(&container.id),
-            work: self.layout().work(&container.id),
+            upper: container.upper(self.layout()),
+            work: container.work(self.layout()),
             volatile: container.request.remove_on_exit,
         })
     }
 
     /// Makes the directories that take the container's changes; the root directory gets the image's owner and mode.
     fn make_scratch(&self, container: &Container, view: BorrowedFd<'_>) -> Result<(), Error> {
-        let (upper, work) = (self.layout().upper(&container.id), self.layout().work(&container.id));
+        let (upper, work) = (container.upper(self.layout()), container.work(self.layout()));
         let step = ScratchStep { upper: &upper.to_string_lossy(), work: &work.to_string_lossy() };
         match ledger::create_directory(&upper) {
             Err(error) if error.errno() == sys::Errno::EXIST => return self.renew_scratch(container),

@@ -101,7 +101,7 @@ fn write_layer(
     recorder.record(&LayerStep);
     let mut writer = work.layer()?;
     match upper {
-        Some(upper) => write_changes(upper, paths, &mut writer)?,
+        Some(upper) => write_changes(upper, paths, None, &mut writer)?,
         None => writer.append(&[0; 1024])?,
     }
     Ok(work.finish(writer)?)

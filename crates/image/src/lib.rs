@@ -48,4 +48,5 @@ pub use progress::{News, Silent, TransferProgress};
 pub use pull::{PullError, PullOptions, Pulled, pull};
 pub use push::{PushError, PushOptions, Pushed, push};
 pub use save::{Form, SaveError, save, save_layout};
-pub use tree::{Cleaning, TreeError, write_tree};
+pub use tree::entry::{Entry as TarEntry, Kind as TarKind};
+pub use tree::{Cleaning, TreeError, write_changes, write_tree};

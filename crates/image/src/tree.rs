@@ -51,13 +51,14 @@ pub fn write_tree(root: BorrowedFd<'_>, cleaning: &Cleaning, out: &mut impl Writ
 }
 
 /// Writes the changes below an overlay's `upper` directory as the layer of an image (image-spec, layer.md): those at `paths` and
-/// no others. What is gone is told by whiteouts.
-pub(crate) fn write_changes(
+/// no others. What is gone is told by whiteouts. Times later than `latest` (seconds since 1970) are set back to it.
+pub fn write_changes(
     upper: BorrowedFd<'_>,
     paths: &BTreeSet<Vec<u8>>,
+    latest: Option<u64>,
     out: &mut impl Write,
 ) -> Result<(), TreeError> {
-    write(upper, &Selection::Changes(paths), out)
+    write(upper, &Selection::Changes(paths, latest), out)
 }
 
 fn write(root: BorrowedFd<'_>, selection: &Selection<'_>, out: &mut impl Write) -> Result<(), TreeError> {
@@ -75,35 +76,38 @@ enum Selection<'a> {
     /// A tree as it is, less what does not belong into an image.
     Cleaned(&'a Cleaning),
     /// The upper directory of an overlay, with overlay's own marks.
-    Changes(&'a BTreeSet<Vec<u8>>),
+    Changes(&'a BTreeSet<Vec<u8>>, Option<u64>),
 }
 
 impl Selection<'_> {
     fn judge(&self, path: &[u8]) -> Verdict {
         match self {
             Self::Cleaned(cleaning) => cleaning.judge(path),
-            Self::Changes(paths) if paths.contains(path) => Verdict::Keep,
-            Self::Changes(_) => Verdict::Drop,
+            Self::Changes(paths, _) if paths.contains(path) => Verdict::Keep,
+            Self::Changes(..) => Verdict::Drop,
         }
     }
 
     fn strips(&self, path: &[u8], attribute: &str) -> bool {
         match self {
             Self::Cleaned(cleaning) => cleaning.strips(path, attribute),
-            Self::Changes(_) => overlay::is_mark(attribute),
+            Self::Changes(..) => overlay::is_mark(attribute),
         }
     }
 
     fn cleaning(&self) -> Option<&Cleaning> {
         match self {
             Self::Cleaned(cleaning) => Some(cleaning),
-            Self::Changes(_) => None,
+            Self::Changes(..) => None,
         }
     }
 
     fn clamp(&self, seconds: i64) -> u64 {
-        let own = || u64::try_from(seconds).unwrap_or_default();
-        self.cleaning().map_or_else(own, |cleaning| cleaning.clamp(seconds))
+        let own = u64::try_from(seconds).unwrap_or_default();
+        match self {
+            Self::Cleaned(cleaning) => cleaning.clamp(seconds),
+            Self::Changes(_, latest) => latest.map_or(own, |latest| own.min(latest)),
+        }
     }
 }
 
@@ -149,7 +153,7 @@ impl<W: Write> TreeWriter<'_, W> {
         }
         let read = |source| TreeError::Read { path: lossy(&path), source };
         let directory = open(parent.as_fd(), name, OFlags::DIRECTORY).map_err(read)?;
-        let hides = matches!(self.selection, Selection::Changes(_)) && is_opaque(&directory).map_err(read)?;
+        let hides = matches!(self.selection, Selection::Changes(..)) && is_opaque(&directory).map_err(read)?;
         path.push(b'/');
         if hides {
             self.header(&overlay::opaque_marker(&path))?;
@@ -167,7 +171,7 @@ impl<W: Write> TreeWriter<'_, W> {
             // A tar cannot hold a socket, and one without its process is of no use.
             return Ok(kind);
         }
-        if matches!(self.selection, Selection::Changes(_)) && is_whiteout(&stat) {
+        if matches!(self.selection, Selection::Changes(..)) && is_whiteout(&stat) {
             self.header(&overlay::whiteout(path))?;
             return Ok(kind);
         }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use oci::{Digest, Reference};
 
 use crate::record::Record;
-use crate::{Layout, StoreError, StoreStep};
+use crate::{CachedStep, Layout, StoreError, StoreStep};
 
 /// One image as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub(crate) struct Catalogue {
     pub(crate) entries: Vec<Entry>,
     /// The layers of which a compressed form is known, and the digests of those.
     pub(crate) compressed: Vec<(Digest, Digest)>,
+    /// The steps of builds that are kept: their layers, and the indexes over these, are in use.
+    pub(crate) cached: Vec<CachedStep>,
     /// The file names of the trees that images were unpacked into.
     pub(crate) trees: Vec<String>,
     /// A word that no other catalogue has: it makes names for what is on its way out.
@@ -111,6 +113,7 @@ impl Catalogue {
     fn orphaned(&self, gone: &[Digest], layout: &Layout) -> Vec<PathBuf> {
         let (gone, kept): (Vec<_>, Vec<_>) = self.entries.iter().partition(|entry| gone.contains(&entry.record.id));
         let mut seen: HashSet<PathBuf> = kept.iter().flat_map(|entry| entry.record.content(layout)).collect();
+        seen.extend(self.cached.iter().flat_map(|step| step.content(layout)));
         let content = gone.iter().flat_map(|entry| entry.record.content(layout));
         let mut orphans: Vec<_> = content.filter(|path| seen.insert(path.clone())).collect();
         let notes = self.compressed.iter().filter(|(layer, _)| orphans.contains(&layout.layer(layer)));
@@ -122,7 +125,8 @@ impl Catalogue {
     /// Plans to remove the trees that belong to none of the images but those `gone`.
     pub(crate) fn retired(&self, gone: &[Digest], layout: &Layout) -> impl Iterator<Item = StoreStep> {
         let kept = self.entries.iter().filter(|entry| !gone.contains(&entry.record.id));
-        let kept: HashSet<String> = kept.map(|entry| entry.record.chain().digest().hex()).collect();
+        let mut kept: HashSet<String> = kept.map(|entry| entry.record.chain().digest().hex()).collect();
+        kept.extend(self.cached.iter().map(|step| step.chain.digest().hex()));
         let retired = self.trees.iter().filter(move |tree| !kept.contains(*tree));
         retired.map(|name| StoreStep::Retire { tree: layout.trees().join(name), to: layout.retired(name, &self.word) })
     }
@@ -131,6 +135,7 @@ impl Catalogue {
     fn freed(&self, gone: &[Digest]) -> u64 {
         let (gone, kept): (Vec<_>, Vec<_>) = self.entries.iter().partition(|entry| gone.contains(&entry.record.id));
         let mut seen: HashSet<Digest> = kept.iter().flat_map(|entry| &entry.record.layers).map(|l| l.diff_id).collect();
+        seen.extend(self.cached.iter().map(|step| step.layer));
         let layers = gone.iter().flat_map(|entry| &entry.record.layers);
         layers.filter(|layer| seen.insert(layer.diff_id)).map(|layer| layer.size).sum()
     }
@@ -241,6 +246,7 @@ mod tests {
                 entry("dangling", &["lone"], &[]),
             ],
             compressed: vec![(Digest::of(b"lone"), Digest::of(b"lone.gz"))],
+            cached: Vec::new(),
             trees: Vec::new(),
             word: "1-a".into(),
         }
@@ -313,6 +319,22 @@ mod tests {
         let steps = retired(&["dangling", "twin"]);
         assert!(
             matches!(&steps[..], [StoreStep::Retire { tree, .. }] if *tree == layout.trees().join(&lone)),
+            "{steps:?}"
+        );
+    }
+
+    #[test]
+    fn what_a_build_keeps_outlives_the_image() {
+        let mut catalogue = catalogue();
+        let (layer, chain) = (Digest::of(b"lone"), catalogue.entries[2].record.chain());
+        let (what, build, created) = ("RUN true".to_owned(), String::new(), Timestamp::UNIX_EPOCH);
+        catalogue.cached = vec![CachedStep { key: Digest::of(b"key"), layer, size: 10, chain, what, created, build }];
+        let layout = Layout::new("/s");
+        let (removed, steps) = plan_prune(&catalogue, false, &unused, &layout);
+        assert_eq!((removed.deleted.len(), removed.freed), (1, 0));
+        let kept = [layout.layer(&layer), layout.index(&chain)];
+        assert!(
+            !steps.iter().any(|step| matches!(step, StoreStep::Unlink { path } if kept.contains(path))),
             "{steps:?}"
         );
     }

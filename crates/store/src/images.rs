@@ -245,7 +245,8 @@ impl<'a> Images<'a> {
         let mut names = self.names()?;
         let images = self.layout().images();
         let compressed = compressed::pairs(self.layout())?;
-        let mut catalogue = Catalogue { compressed, word: unique_name(), ..Catalogue::default() };
+        let cached = crate::cache::read_all(self.layout())?;
+        let mut catalogue = Catalogue { compressed, cached, word: unique_name(), ..Catalogue::default() };
         for file in file::names(&images).doing(|| "list the images")? {
             // A reader without the lock may meet an image that is just being removed.
             if let Some(record) = Record::read(&images.join(file))? {

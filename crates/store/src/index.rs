@@ -7,7 +7,7 @@ use sys::Calling;
 
 use crate::error::Doing;
 use crate::work::unique_name;
-use crate::{ChainId, Layer, Store, StoreError, erofs, file};
+use crate::{ChainId, Layer, Stack, Store, StoreError, file};
 
 impl Store {
     /// Opens the index over some layers, given from the lowest to the highest: the one that is kept, or else one that is made now
@@ -37,15 +37,5 @@ impl Store {
 
 /// Writes the EROFS index merged over `layers`, from the lowest to the highest, into `file`.
 pub(crate) fn build(layers: &[Layer], file: &File) -> Result<(), StoreError> {
-    let fault = |error: Box<dyn std::error::Error + Send + Sync>| StoreError::Index(error);
-    let mut tree = erofs::Tree::new();
-    for layer in layers {
-        let path = &layer.path;
-        let tar = File::open(path).call(|| format!("open({})", path.display())).doing(|| "read a layer")?;
-        tree.add_layer(tar).map_err(|error| fault(Box::new(error)))?;
-    }
-    let digests: Vec<_> = layers.iter().map(|layer| layer.diff_id).collect();
-    let layout = erofs::Layout::plan(&tree, &digests).map_err(|error| fault(Box::new(error)))?;
-    erofs::write(&tree, &layout, file).map_err(|error| fault(Box::new(error)))?;
-    Ok(())
+    Stack::of(layers)?.write_index(file)
 }

@@ -139,6 +139,36 @@ impl Layout {
         repository.join(name.tag().unwrap_or_default())
     }
 
+    /// Returns the directory of what builds keep.
+    pub fn cache(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+
+    /// Returns the directory of the steps that were built.
+    pub(crate) fn cached_steps(&self) -> PathBuf {
+        self.cache().join("steps")
+    }
+
+    /// Returns the place of a step's record.
+    pub(crate) fn cached_step(&self, key: &Digest) -> PathBuf {
+        self.cached_steps().join(key.hex())
+    }
+
+    /// Returns the directory of cache mounts.
+    pub(crate) fn cache_mounts(&self) -> PathBuf {
+        self.cache().join("mounts")
+    }
+
+    /// Returns the directory of what is known of contexts.
+    pub(crate) fn contexts(&self) -> PathBuf {
+        self.cache().join("contexts")
+    }
+
+    /// Returns the directory of what builds fetched from elsewhere.
+    pub(crate) fn fetched(&self) -> PathBuf {
+        self.cache().join("fetched")
+    }
+
     /// Returns the directory of writable layers.
     pub fn containers(&self) -> PathBuf {
         self.root.join("containers")

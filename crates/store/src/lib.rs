@@ -13,6 +13,7 @@
 //! ├── trees/<hex>/               one unpacked image, under the same chain ID, where an index cannot be mounted
 //! ├── images/<hex>               one small JSON an image, under its ID: what is needed before its configuration is read
 //! ├── names/<repository>/<tag>   a symbolic link to ../../images/<hex>; '/' in the repository is written '+'
+//! ├── cache/                      what builds keep to be faster the next time ([`Cache`])
 //! ├── lists/<repository>/<tag>   one JSON for each list of images that is being put together
 //! ├── containers/<id>/{upper,work}    the writable layer of a container
 //! ├── tmp/<work>/                work in flight; its owner holds a flock on the directory
@@ -27,6 +28,7 @@
 //! what a container's root is stacked from.
 
 pub mod archive;
+mod cache;
 mod catalogue;
 pub mod check;
 mod compressed;
@@ -43,6 +45,7 @@ mod record;
 mod release;
 mod removal;
 pub mod snapshot;
+mod stack;
 mod step;
 mod store;
 mod sweep;
@@ -50,6 +53,7 @@ mod unpack;
 mod usage;
 mod work;
 
+pub use cache::{Cache, CachedStep, HeldDirectory, KeptDirectory, ListedStep};
 pub use catalogue::{Listed, Removed, Usage};
 pub use compressed::{Claim, Compressed, Form};
 pub use error::StoreError;
@@ -57,6 +61,7 @@ pub use image::{ChainId, Image, Layer};
 pub use images::Images;
 pub use layout::Layout;
 pub use lists::{Lists, ReadList};
+pub use stack::Stack;
 pub use step::StoreStep;
 pub use store::{Durability, LARGEST_LAYER, Store};
 pub use usage::{ImageUsage, ImagesUsage, tree_size};

@@ -73,6 +73,15 @@ pub enum StoreStep {
         /// Its place.
         path: PathBuf,
     },
+    /// Makes a step of a build known under its key.
+    Remember {
+        /// The instruction.
+        what: String,
+        /// Where the record was written.
+        from: PathBuf,
+        /// Its place.
+        to: PathBuf,
+    },
     /// Removes content that belongs to no image any more.
     Unlink {
         /// The file.
@@ -114,6 +123,9 @@ impl Explain for StoreStep {
             Self::Unlist { name, path: list } => {
                 Step::host(format!("remove the manifest list {}", name.familiar()), format!("rm {}", path(list)))
             }
+            Self::Remember { what, from, to } => {
+                Step::host(format!("remember the step {what}"), format!("mv {} {}", path(from), path(to)))
+            }
             Self::Unlink { path: content } => {
                 Step::host("remove content that no image needs any more", format!("rm {}", path(content)))
             }
@@ -142,7 +154,7 @@ fn apply_one(step: &StoreStep) -> sys::Result<()> {
     match step {
         StoreStep::Place { from, to, replace: false, .. } => file::place(from, to),
         StoreStep::Place { from, to, .. } => file::rename(from, to),
-        StoreStep::Record { from, to, .. } => file::rename(from, to),
+        StoreStep::Record { from, to, .. } | StoreStep::Remember { from, to, .. } => file::rename(from, to),
         StoreStep::Tag { id, link, beside, .. } => tag(id, link, beside),
         StoreStep::Untag { link, .. } => untag(link),
         StoreStep::List { from, to, .. } => list(from, to),

@@ -9,7 +9,7 @@ use trace::Recorder;
 
 use crate::error::Doing;
 use crate::sweep::Lately;
-use crate::{Images, Layout, Lists, StoreError, Work, file};
+use crate::{Cache, Images, Layout, Lists, StoreError, Work, file};
 
 /// The images, layers and scratch directories below one root directory.
 ///
@@ -76,6 +76,11 @@ impl Store {
     /// Returns the lists of images.
     pub fn lists(&self) -> Lists<'_> {
         Lists::new(self)
+    }
+
+    /// Returns what builds keep to be faster the next time.
+    pub fn cache(&self) -> Cache<'_> {
+        Cache::new(self)
     }
 
     /// Begins to add to the store; what was left by those who died doing so is removed.

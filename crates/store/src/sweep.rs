@@ -89,6 +89,7 @@ pub(crate) fn find_orphans(store: &Store, catalogue: &Catalogue, lately: Lately)
     let layout = store.layout();
     let present = content(layout)?;
     let mut used: HashSet<PathBuf> = catalogue.entries.iter().flat_map(|entry| entry.record.content(layout)).collect();
+    used.extend(catalogue.cached.iter().flat_map(|step| step.content(layout)));
     if lately == Lately::Keep {
         let fresh = catalogue.compressed.iter().filter(|(layer, digest)| is_fresh(layout, layer, digest));
         used.extend(fresh.map(|(layer, _)| layout.layer(layer)));

@@ -19,7 +19,8 @@ use crate::layout::index_file;
 use crate::record::{Record, RecordedLayer};
 use crate::removal::remove_tree;
 use crate::step::apply;
-use crate::{Durability, Image, Layer, Store, StoreError, StoreStep, file, index, sweep};
+use crate::store::Locked;
+use crate::{CachedStep, ChainId, Durability, Image, Layer, Stack, Store, StoreError, StoreStep, file, index, sweep};
 
 /// An image's two documents, byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,17 +74,27 @@ const BUFFER: usize = 256 * 1024;
 impl Work {
     pub(crate) fn begin(store: &Store, durability: Durability) -> Result<Self, StoreError> {
         store.ensure()?;
-        // A directory is owned once it is locked; between the two steps a sweeper would take it for abandoned.
         let locked = store.lock()?;
         sweep::remove_orphans(store, sweep::Lately::Keep, &Recorder::silent())?;
         let stale = sweep::find_stale(store)?;
+        let work = Self::open(store, durability, locked)?;
+        sweep::remove_stale(stale)?;
+        Ok(work)
+    }
+
+    /// Begins another work beside this one: what others left was looked at when this one began.
+    pub fn beside(&self) -> Result<Self, StoreError> {
+        Self::open(&self.store, self.durability, self.store.lock()?)
+    }
+
+    /// A directory is owned once it is locked; between the two steps a sweeper would take it for abandoned.
+    fn open(store: &Store, durability: Durability, locked: Locked) -> Result<Self, StoreError> {
         let path = store.layout().tmp().join(unique_name());
         let doing = || format!("make a directory for work in {}", store.layout().tmp().display());
         fs::create_dir(&path).call(|| format!("mkdir({})", path.display())).doing(doing)?;
         let owned = File::open(&path).call(|| format!("open({})", path.display())).doing(doing)?;
         sys::file::lock(&owned).doing(doing)?;
         drop(locked);
-        sweep::remove_stale(stale)?;
         let work = Self { store: store.clone(), path, durability, layers: Vec::new(), begun: 0, _owned: owned };
         for part in ["layers", "blobs", "indexes"] {
             file::ensure_directory(&work.path.join(part)).doing(doing)?;
@@ -158,6 +169,58 @@ impl Work {
             work.layers.push(Layer { path, ..layer.clone() });
         }
         Ok(work)
+    }
+
+    /// Puts the layer of a build's step into the store, with the index over it where there is one, and makes the step known.
+    pub fn remember(&self, step: &CachedStep, recorder: &Recorder) -> Result<(), StoreError> {
+        let layout = self.store.layout();
+        for directory in [layout.cache(), layout.cached_steps()] {
+            file::ensure_directory(&directory).doing(|| "make the cache of builds")?;
+        }
+        let record = serde_json::to_vec(step).map_err(|error| StoreError::Index(Box::new(error)))?;
+        let from = self.path.join("step");
+        file::unlink(&from).doing(|| "write a step's record")?;
+        // It need not outlive a power cut: the step would be made again.
+        file::write_new(&from, &record, false).doing(|| "write a step's record")?;
+        let mut places = vec![("layer", self.layer_path(&step.layer), layout.layer(&step.layer))];
+        let index = self.index_path(&step.chain);
+        if index.exists() {
+            places.push(("index", index, layout.index(&step.chain)));
+        }
+        let _locked = self.store.lock()?;
+        for (what, ours, to) in places {
+            // The work keeps a name of its own.
+            let from = self.path.join("placed");
+            file::unlink(&from).doing(|| "put a layer into the store")?;
+            fs::hard_link(&ours, &from)
+                .call(|| format!("link({}, {})", ours.display(), from.display()))
+                .doing(|| "put a layer into the store")?;
+            apply(&[StoreStep::Place { what, from, to, replace: false }], recorder)?;
+        }
+        apply(&[StoreStep::Remember { what: step.what.clone(), from, to: layout.cached_step(&step.key) }], recorder)
+    }
+
+    /// Makes a stack of layers ready to be mounted: as an image that has no documents and is known to nobody. It is there for as
+    /// long as the work.
+    pub fn mountable(&self, stack: &Stack, config: ImageConfiguration) -> Result<Image, StoreError> {
+        let chain = stack.chain();
+        let index = self.index_over(&chain, |file| stack.write_index(file))?;
+        let layers: Vec<_> = stack
+            .layers()
+            .iter()
+            .map(|layer| Layer { path: self.layer_path(&layer.diff_id), ..layer.clone() })
+            .collect();
+        Ok(Image {
+            id: *chain.digest(),
+            manifest: *chain.digest(),
+            listed_in: None,
+            config,
+            size: layers.iter().map(|layer| layer.size).sum(),
+            layers,
+            chain,
+            index,
+            created: Timestamp::UNIX_EPOCH,
+        })
     }
 
     /// Makes an image of the layers that its configuration names, gives it `names`, and announces it.
@@ -237,23 +300,42 @@ impl Work {
 
     /// Makes the index over the layers, or keeps the one that is there.
     fn index(&self, record: &Record) -> Result<PathBuf, StoreError> {
-        let chain = record.chain();
-        let path = self.path.join("indexes").join(index_file(&chain));
-        if self.durability == Durability::Durable && fs::hard_link(self.store.layout().index(&chain), &path).is_ok() {
-            return Ok(path);
-        }
         let layer = |layer: &RecordedLayer| Layer {
             diff_id: layer.diff_id,
             size: layer.size,
             path: self.layer_path(&layer.diff_id),
         };
-        let layers: Vec<_> = record.layers.iter().map(layer).collect();
-        let file = file::create(&path).doing(|| "start an index")?;
-        index::build(&layers, &file)?;
-        if self.durability == Durability::Durable {
-            file::sync(&file, &path).doing(|| "write an index")?;
+        self.index_over(&record.chain(), |file| {
+            index::build(&record.layers.iter().map(layer).collect::<Vec<_>>(), file)
+        })
+    }
+
+    fn index_over(
+        &self,
+        chain: &ChainId,
+        write: impl FnOnce(&File) -> Result<(), StoreError>,
+    ) -> Result<PathBuf, StoreError> {
+        let path = self.index_path(chain);
+        if path.exists() {
+            return Ok(path);
         }
+        if self.durability == Durability::Durable && fs::hard_link(self.store.layout().index(chain), &path).is_ok() {
+            return Ok(path);
+        }
+        // It gets its name when it is whole.
+        let begun = self.path.join("indexes/unfinished");
+        file::unlink(&begun).doing(|| "start an index")?;
+        let file = file::create(&begun).doing(|| "start an index")?;
+        write(&file)?;
+        if self.durability == Durability::Durable {
+            file::sync(&file, &begun).doing(|| "write an index")?;
+        }
+        file::rename(&begun, &path).doing(|| "write an index")?;
         Ok(path)
+    }
+
+    fn index_path(&self, chain: &ChainId) -> PathBuf {
+        self.path.join("indexes").join(index_file(chain))
     }
 
     fn layer_path(&self, diff_id: &Digest) -> PathBuf {

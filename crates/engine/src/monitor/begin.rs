@@ -221,6 +221,7 @@ fn order(
         started_at,
         remove: container.request.remove_on_exit,
         volumes: container.anonymous_volumes.clone(),
+        bound: container.is_step(),
         stdin_once: container.request.stdin_once,
         wishes: beginning.wishes.map(Wishes::bits),
         log: logs::target(engine, container),

@@ -35,6 +35,9 @@ pub(super) struct Feed {
     watched: bool,
 }
 
+/// What no process outlives.
+const KILL: i32 = crate::Signal::KILL.number();
+
 /// How many frames of one client are heard in a row.
 const TURN: usize = 16;
 
@@ -226,6 +229,10 @@ impl Monitor {
         let client = self.clients.swap_remove(at);
         if client.is_starter {
             self.close_taps();
+            if self.order.bound {
+                // With the first process the kernel ends all others of its namespace.
+                let _ = sys::process::pidfd_send_signal(&self.process, KILL);
+            }
         }
         // What is still in its pipe is input too, and that ends by itself.
         if client.wishes.stdin && self.order.stdin_once && !client.has_feed {

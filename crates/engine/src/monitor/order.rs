@@ -24,6 +24,9 @@ pub(crate) struct Order {
     /// Whether the container is removed when it has ended, with these volumes.
     pub(crate) remove: bool,
     pub(crate) volumes: Vec<ContainerName>,
+    /// Whether the container ends when the client that started it has gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) bound: bool,
     /// Whether standard input closes with the first client.
     pub(crate) stdin_once: bool,
     /// What the client wants that started the container, where it stays.

@@ -6,27 +6,42 @@ use tar::{EntryType, Header};
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// A regular file, whose data follows.
     File,
+    /// A directory.
     Directory,
+    /// A symbolic link with its target.
     Symlink(Vec<u8>),
+    /// One more name of the file at this path of the archive.
     HardLink(Vec<u8>),
+    /// A character device with its numbers.
     CharacterDevice((u32, u32)),
+    /// A block device with its numbers.
     BlockDevice((u32, u32)),
+    /// A named pipe.
     Fifo,
 }
 
 /// One entry, less its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) path: Vec<u8>,
-    pub(crate) kind: Kind,
-    pub(crate) mode: u32,
-    pub(crate) uid: u64,
-    pub(crate) gid: u64,
-    pub(crate) size: u64,
-    pub(crate) modified: u64,
-    pub(crate) attributes: Vec<(String, Vec<u8>)>,
+pub struct Entry {
+    /// Its path, without a slash in front.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: Kind,
+    /// Its permissions, with set-user-id, set-group-id and sticky bit.
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u64,
+    /// Its group.
+    pub gid: u64,
+    /// The length of its data.
+    pub size: u64,
+    /// When it was changed, in seconds since 1970.
+    pub modified: u64,
+    /// Its extended attributes.
+    pub attributes: Vec<(String, Vec<u8>)>,
 }
 
 /// The longest name that the header's own field holds.
@@ -38,7 +53,7 @@ const LONG_MAX: u64 = 0o777_7777_7777;
 
 impl Entry {
     /// Returns the blocks that stand before the entry's data.
-    pub(crate) fn encode(&self) -> io::Result<Vec<u8>> {
+    pub fn encode(&self) -> io::Result<Vec<u8>> {
         let records = self.records();
         let mut blocks = Vec::with_capacity(512);
         if !records.is_empty() {
