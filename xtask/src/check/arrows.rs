@@ -27,6 +27,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("trust", 2, &["oci"]),
     ("sys", 1, &[]),
     ("oci", 1, &[]),
+    ("dockerfile", 1, &[]),
     ("trace", 1, &[]),
 ];
 
