@@ -89,6 +89,14 @@ impl Failure {
         Self { code: Some(self.code.unwrap_or(code)), ..self }
     }
 
+    /// Returns the error alone, for one that says itself what could not be done.
+    pub(crate) fn into_cause(self) -> Box<dyn Error + Send + Sync> {
+        match self.doing {
+            Some(_) => engine::Chain::read(&self.chain().join("\n")).into(),
+            None => self.cause,
+        }
+    }
+
     /// Returns the exit code: 1 unless one was set.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code.unwrap_or(1))

@@ -180,13 +180,13 @@ pub struct Chain {
 
 impl Chain {
     /// Writes an error and its causes down, one a line.
-    pub(crate) fn write(error: &(dyn std::error::Error + 'static)) -> String {
+    pub fn write(error: &(dyn std::error::Error + 'static)) -> String {
         let causes = std::iter::successors(Some(error), |error| error.source());
         causes.map(|cause| cause.to_string().replace('\n', " ")).collect::<Vec<_>>().join("\n")
     }
 
     /// Reads what [`Chain::write`] wrote.
-    pub(crate) fn read(text: &str) -> Self {
+    pub fn read(text: &str) -> Self {
         let (line, rest) = text.split_once('\n').map_or((text, None), |(line, rest)| (line, Some(rest)));
         Self { line: line.to_owned(), cause: rest.map(|rest| Box::new(Self::read(rest))) }
     }

@@ -110,6 +110,9 @@ pub struct CreateRequest {
     /// which ends with its caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scratch: Option<PathBuf>,
+    /// For a step of a build: variables that are written down nowhere, `NAME=VALUE` each.
+    #[serde(skip)]
+    pub secret_env: Vec<String>,
 }
 
 /// What a container sees of the network.

@@ -166,6 +166,10 @@ impl Engine {
         let joined = other.as_ref().map(|(_, pid)| PathBuf::from(format!("/proc/{pid}/ns/net")));
         let prepared = self.plan(container, image, view, &hostname, &files, joined)?;
         let prepared = Prepared { network, ..prepared };
+        if container.is_step() {
+            // Its environment may hold what is to be written down nowhere.
+            return Ok(prepared);
+        }
         // A person who asks why the container is as it is can read it here.
         let config = serde_json::to_vec(&prepared.spec).doing(|| "write the container's spec")?;
         std::fs::write(layout.config(&container.id), config)

@@ -2,7 +2,9 @@
 
 use std::io::{self, BufRead, Chain, Cursor, Read as _};
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use store::archive::{ArchiveError, Parser};
 
 /// How a stream is compressed.
@@ -11,8 +13,8 @@ pub(crate) enum Compression {
     None,
     Gzip,
     Zstd,
-    /// By a program whose format is not read here.
-    Foreign(&'static str),
+    Xz,
+    Bzip2,
 }
 
 impl Compression {
@@ -21,13 +23,13 @@ impl Compression {
         match start {
             [0x1f, 0x8b, ..] => Self::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
-            [0xfd, b'7', b'z', b'X', b'Z', ..] => Self::Foreign("xz"),
-            [b'B', b'Z', b'h', ..] => Self::Foreign("bzip2"),
+            [0xfd, b'7', b'z', b'X', b'Z', ..] => Self::Xz,
+            [b'B', b'Z', b'h', ..] => Self::Bzip2,
             _ => Self::None,
         }
     }
 
-    /// Returns the stream as it was before it was compressed; a foreign one as it is.
+    /// Returns the stream as it was before it was compressed.
     pub(crate) fn take_off<'r>(self, source: impl BufRead + 'r) -> io::Result<Box<dyn BufRead + 'r>> {
         Ok(match self {
             Self::Gzip => Box::new(io::BufReader::with_capacity(BUFFER, MultiGzDecoder::new(source))),
@@ -36,7 +38,9 @@ impl Compression {
                 decoder.window_log_max(LARGEST_WINDOW)?;
                 Box::new(io::BufReader::with_capacity(BUFFER, decoder))
             }
-            Self::None | Self::Foreign(_) => Box::new(source),
+            Self::Xz => Box::new(io::BufReader::with_capacity(BUFFER, XzReader::new(source, true))),
+            Self::Bzip2 => Box::new(io::BufReader::with_capacity(BUFFER, MultiBzDecoder::new(source))),
+            Self::None => Box::new(source),
         })
     }
 
@@ -45,7 +49,9 @@ impl Compression {
         match self {
             Self::Gzip => " | gunzip",
             Self::Zstd => " | zstd -d",
-            Self::None | Self::Foreign(_) => "",
+            Self::Xz => " | xz -d",
+            Self::Bzip2 => " | bunzip2",
+            Self::None => "",
         }
     }
 }
@@ -79,7 +85,6 @@ const LARGEST_WINDOW: u32 = 23;
 /// Tells why what begins so is no layer.
 pub(crate) fn refusal(start: &[u8]) -> Option<String> {
     match Compression::of(start) {
-        Compression::Foreign(tool) => Some(format!("it is compressed with {tool}")),
         Compression::None if !is_tar(start) => Some("it is neither a tar nor compressed".to_owned()),
         _ => None,
     }
@@ -93,7 +98,7 @@ mod tests {
     fn compression_is_told_from_the_first_bytes() {
         assert_eq!(Compression::of(b"\x1f\x8b\x08"), Compression::Gzip);
         assert_eq!(Compression::of(b"\x28\xb5\x2f\xfd"), Compression::Zstd);
-        assert_eq!(Compression::of(b"BZh9"), Compression::Foreign("bzip2"));
+        assert_eq!(Compression::of(b"BZh9"), Compression::Bzip2);
         assert_eq!(Compression::of(b"./\0\0"), Compression::None);
         assert_eq!(Compression::of(b""), Compression::None);
     }

@@ -38,14 +38,6 @@ pub enum ImportError {
     /// The stream broke.
     #[error("cannot read the root file system's tar")]
     Read(#[source] sys::Error),
-    /// It is compressed in a way that is not taken.
-    #[error(
-        "the tar is compressed with {tool}: unpack it on the way, as in `{tool} -dc FILE | conductor import - NAME`"
-    )]
-    Compressed {
-        /// The program that unpacks it.
-        tool: &'static str,
-    },
     /// There is nothing in it.
     #[error("the tar is empty: a root file system was expected")]
     Empty,
@@ -72,9 +64,6 @@ pub fn import(
         return Err(ImportError::Empty);
     }
     let compression = Compression::of(&start);
-    if let Compression::Foreign(tool) = compression {
-        return Err(ImportError::Compressed { tool });
-    }
     let mut work = store.begin(Durability::Durable)?;
     let mut writer = work.layer()?;
     recorder.record(&CopyStep(compression));

@@ -32,6 +32,7 @@ mod push;
 mod save;
 mod several;
 mod tree;
+mod unpacking;
 
 pub use bootstrap::{BootstrapError, BootstrapOptions, Phase, Progress, bootstrap, bootstrap_by};
 pub use change::{Change, ChangeError, apply_changes};
@@ -50,3 +51,4 @@ pub use push::{PushError, PushOptions, Pushed, push};
 pub use save::{Form, SaveError, save, save_layout};
 pub use tree::entry::{Entry as TarEntry, Kind as TarKind};
 pub use tree::{Cleaning, TreeError, write_changes, write_tree};
+pub use unpacking::{ArchiveFault, archive_layer};

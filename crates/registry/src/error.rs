@@ -35,6 +35,9 @@ pub enum Fault {
     /// The name can be asked of no registry.
     #[error("{0:?} is not the name of a registry: say HOST or HOST:PORT")]
     Host(String),
+    /// An address is none, or leads nowhere.
+    #[error("{0}")]
+    Link(String),
     /// The credentials could not be read or kept.
     #[error(transparent)]
     Credentials(#[from] CredentialError),

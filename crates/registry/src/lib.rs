@@ -32,6 +32,7 @@ mod token;
 mod transfer;
 mod upload;
 mod url;
+mod web;
 mod wire;
 
 pub use blob::BlobReader;
@@ -52,4 +53,5 @@ pub use repository::{Repository, Version};
 pub use retry::Patience;
 pub use upload::Streamed;
 pub use url::UrlError;
+pub use web::Page;
 pub use wire::{Timeouts, WireError};

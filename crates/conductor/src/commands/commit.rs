@@ -6,7 +6,7 @@ use clap::Args;
 use image::{Change, CommitOptions};
 use oci::Reference;
 
-use super::build::creation_time;
+use super::build::debian::creation_time;
 use super::container_args::flag;
 use super::{Group, Verb};
 use crate::context::Context;

@@ -6,8 +6,8 @@ use oci::Reference;
 use store::Listed;
 
 use super::act::date;
-use crate::commands::build::{BuildArgs, build};
-use crate::commands::rmi;
+use crate::commands::build::BuildArgs;
+use crate::commands::{Verb, rmi};
 use crate::context::Context;
 use crate::error::Outcome;
 use crate::ui;
@@ -15,7 +15,7 @@ use crate::ui::size::human_size;
 
 /// Builds an image.
 pub(super) fn create(context: &Context, image: String, file: Option<String>) -> Outcome {
-    build(context, BuildArgs::of_words(image, file).into_options()?, false)
+    BuildArgs::of_words(image, file).run(context)
 }
 
 /// Lists images.

@@ -32,6 +32,7 @@ pub(super) fn plan_environment(wanted: &Wanted<'_>, home: &str) -> Vec<String> {
     let of_image = wanted.config().and_then(|config| config.env().as_ref());
     merge_environment(&mut environment, of_image.into_iter().flatten());
     merge_environment(&mut environment, &wanted.request.env);
+    merge_environment(&mut environment, &wanted.request.secret_env);
     if !environment.iter().any(|entry| entry.starts_with("HOME=")) {
         environment.push(format!("HOME={home}"));
     }

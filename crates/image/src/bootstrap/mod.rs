@@ -49,8 +49,8 @@ pub struct BootstrapOptions {
     pub include: Vec<String>,
     /// Changes to the image's configuration.
     pub changes: Vec<Change>,
-    /// When the image was made: now, or what SOURCE_DATE_EPOCH says.
-    pub created: Timestamp,
+    /// When the image was made: now, or what SOURCE_DATE_EPOCH says; as of when the archive's packages are, where nothing is said.
+    pub created: Option<Timestamp>,
 }
 
 impl Default for BootstrapOptions {
@@ -63,7 +63,7 @@ impl Default for BootstrapOptions {
             architecture: None,
             include: ["procps", "iproute2", "iputils-ping"].map(Into::into).into(),
             changes: Vec::new(),
-            created: Timestamp::UNIX_EPOCH,
+            created: None,
         }
     }
 }
@@ -149,20 +149,24 @@ pub fn bootstrap_by(
         }
         result => result?,
     };
-    let layer = write_layer(&mut work, &tree, progress, recorder)?;
-    let documents = compose(&recipe(options, &plan), &[layer])?;
+    let published = release_date(&tree);
+    let layer = write_layer(&mut work, &tree, published, progress, recorder)?;
+    let published = published.and_then(|seconds| Timestamp::from_second(i64::try_from(seconds).ok()?).ok());
+    let created = options.created.or(published).unwrap_or_else(Timestamp::now);
+    let documents = compose(&recipe(options, &plan, created), &[layer])?;
     Ok(work.commit(&documents, &options.names, recorder)?)
 }
 
 fn write_layer(
     work: &mut Work,
     tree: &OwnedFd,
+    published: Option<u64>,
     progress: &mut dyn FnMut(Progress<'_>),
     recorder: &Recorder,
 ) -> Result<Layer, BootstrapError> {
     progress(Progress::Phase(Phase::Packing));
     recorder.record(&plan::PackStep);
-    let cleaning = Cleaning::debian(release_date(tree));
+    let cleaning = Cleaning::debian(published);
     let mut writer = work.layer()?;
     write_tree(tree.as_fd(), &cleaning, &mut writer)?;
     Ok(work.finish(writer)?)
@@ -181,8 +185,8 @@ fn release_date(tree: &OwnedFd) -> Option<u64> {
     })
 }
 
-fn recipe(options: &BootstrapOptions, plan: &Plan) -> Recipe {
-    let mut recipe = Recipe::new(options.created, plan.command_line());
+fn recipe(options: &BootstrapOptions, plan: &Plan, created: Timestamp) -> Recipe {
+    let mut recipe = Recipe::new(created, plan.command_line());
     recipe.platform = options.architecture.as_deref().map_or_else(Platform::host, plan::platform);
     recipe.config.set_cmd(Some(vec!["/bin/bash".into()]));
     apply_changes(&mut recipe.config, &options.changes);

@@ -54,12 +54,6 @@ pub enum LoadError {
     /// Nothing came.
     #[error("the archive is empty")]
     Empty,
-    /// The whole archive is compressed in a way that is not taken.
-    #[error("the archive is compressed with {tool}: unpack it on the way, as in `{tool} -dc FILE | conductor load`")]
-    Compressed {
-        /// The program that unpacks it.
-        tool: &'static str,
-    },
     /// It is a tar, and none of images.
     #[error(
         "there is neither an index.json nor a manifest.json in it, so it is no archive of images; \
@@ -155,9 +149,6 @@ pub fn load(
         return Err(LoadError::Empty);
     }
     let compression = Compression::of(&start);
-    if let Compression::Foreign(tool) = compression {
-        return Err(LoadError::Compressed { tool });
-    }
     let mut work = store.begin(Durability::Durable)?;
     recorder.record(&ReadStep(compression));
     let contents = Contents::read(compression.take_off(source).map_err(LoadError::Read)?, &mut work, progress)?;

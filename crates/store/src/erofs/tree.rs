@@ -17,7 +17,7 @@ impl InodeId {
     }
 
     /// Returns the place as a number, which no other file of the tree has.
-    pub(crate) fn number(self) -> u32 {
+    pub fn number(self) -> u32 {
         self.0
     }
 }

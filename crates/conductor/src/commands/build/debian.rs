@@ -1,4 +1,4 @@
-//! `build`: makes an image; so far, a Debian base system by debootstrap.
+//! `build IMAGE`: a Debian base system by debootstrap.
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -9,86 +9,47 @@ use image::{BootstrapOptions, Change, Phase, Progress};
 use jiff::Timestamp;
 use oci::Reference;
 
-use super::container_args::flag;
-use super::{Group, Verb};
+use crate::commands::container_args::flag;
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
 use crate::ui;
 use crate::ui::size::human_size;
 
-/// Build an image: a Debian base system, made by debootstrap
+/// What a Debian base system is made of.
 #[derive(Debug, Default, Args)]
-pub(crate) struct BuildArgs {
+pub(crate) struct DebianArgs {
     /// Release of Debian (or of a derivative)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = "Debian base systems")]
     suite: Option<String>,
     /// Where packages come from (default debootstrap's own)
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help_heading = "Debian base systems")]
     mirror: Option<String>,
     /// Choice of packages: minbase, buildd, or - for debootstrap's own
-    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true, help_heading = "Debian base systems")]
     variant: Option<String>,
     /// Packages beside the variant's
-    #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
+    #[arg(long, value_name = "PACKAGE", value_delimiter = ',', help_heading = "Debian base systems")]
     include: Vec<String>,
     /// Debian's name of the machine (default this one)
-    #[arg(long, value_name = "ARCH")]
+    #[arg(long, value_name = "ARCH", help_heading = "Debian base systems")]
     arch: Option<String>,
     /// Change the image's configuration, as in a Dockerfile: 'CMD ["/bin/bash"]'
-    #[arg(long, value_name = "INSTRUCTION")]
+    #[arg(long, value_name = "INSTRUCTION", help_heading = "Debian base systems")]
     change: Vec<String>,
-    /// Give the image this name too
-    #[arg(short, long, value_name = "NAME")]
-    tag: Vec<String>,
-    /// A Dockerfile or Conductorfile
-    #[arg(short, long, value_name = "FILE")]
-    file: Option<String>,
-    /// Print the image's id alone
-    #[arg(short, long)]
-    quiet: bool,
-    /// The image's name
-    #[arg(value_name = "IMAGE")]
-    image: Option<String>,
-    /// A Conductorfile
-    #[arg(value_name = "CONDUCTORFILE")]
-    conductorfile: Option<String>,
 }
 
-impl Verb for BuildArgs {
-    const NAME: &'static str = "build";
-    const ABOUT: &'static str = "Build an image: a Debian base system, made by debootstrap";
-    const USAGE: &'static str = "[OPTIONS] IMAGE";
-    const AFTER_HELP: &'static str = "Examples:\n  conductor build mydebian\n  \
-                                      conductor build --suite trixie --include python3,curl mydebian";
-    const GROUP: Group = Group::Common;
-
-    fn run(self, context: &Context) -> Outcome {
-        let quiet = self.quiet;
-        build(context, self.into_options()?, quiet)
-    }
-}
-
-impl BuildArgs {
-    /// The words that `conductor.sh build` takes.
-    pub(crate) fn of_words(image: String, conductorfile: Option<String>) -> Self {
-        Self { image: Some(image), conductorfile, ..Self::default() }
+impl DebianArgs {
+    /// Tells whether an option was given that nothing else has.
+    pub(super) fn is_asked_for(&self) -> bool {
+        let words = [&self.suite, &self.mirror, &self.variant, &self.arch];
+        words.iter().any(|word| word.is_some()) || !self.include.is_empty() || !self.change.is_empty()
     }
 
     /// Turns the words into what they mean.
-    pub(crate) fn into_options(self) -> Result<BootstrapOptions, Failure> {
+    fn into_options(self, tags: &[String], image: Option<String>) -> Result<BootstrapOptions, Failure> {
         let usual = BootstrapOptions::default();
-        if let Some(file) = self.file.as_deref().or(self.conductorfile.as_deref()) {
-            return Err(no_files_yet(&format!("from {file}")));
-        }
-        // Docker's form is `build -t NAME PATH`: with a tag, the word behind the options is a directory.
-        if let (false, Some(path)) = (self.tag.is_empty(), &self.image) {
-            return Err(no_files_yet(&format!("from the files in {path}")));
-        }
-        if let Some(path) = self.image.as_deref().filter(|word| looks_like_path(word)) {
-            return Err(no_files_yet(&format!("from the files in {path}")));
-        }
         let names: Vec<_> =
-            self.tag.iter().chain(&self.image).map(|name| name.parse::<Reference>()).collect::<Result<_, _>>()?;
+            tags.iter().chain(&image).map(|name| name.parse::<Reference>()).collect::<Result<_, _>>()?;
         if names.is_empty() {
             return Err(Failure::message("the image has no name").hint("name it, as in: conductor build mydebian"));
         }
@@ -100,36 +61,43 @@ impl BuildArgs {
             architecture: self.arch,
             include: usual.include.into_iter().chain(self.include).collect(),
             changes: self.change.iter().map(|text| flag("change", text.parse::<Change>())).collect::<Result<_, _>>()?,
-            created: creation_time()?,
+            created: Some(creation_time()?),
         })
     }
 }
 
-fn looks_like_path(word: &str) -> bool {
-    word == "." || word == ".." || word == "-" || word.starts_with(['/', '.']) || word.ends_with('/')
-}
-
-fn no_files_yet(source: &str) -> Failure {
-    Failure::message(format!("cannot build {source}: this version builds Debian base systems alone"))
-        .hint("'conductor build IMAGE' makes one by debootstrap, 'conductor import TAR IMAGE' takes a root file system")
+/// Makes a Debian base system.
+pub(super) fn run(
+    context: &Context,
+    args: DebianArgs,
+    tags: Vec<String>,
+    image: Option<String>,
+    quiet: bool,
+) -> Outcome {
+    make(context, &args.into_options(&tags, image)?, quiet)
 }
 
 /// Builds an image and reports what became of it.
-pub(crate) fn build(context: &Context, options: BootstrapOptions, quiet: bool) -> Outcome {
-    let store = context.store()?;
-    let mut display = Display::new(quiet);
+pub(crate) fn make(context: &Context, options: &BootstrapOptions, quiet: bool) -> Outcome {
     let begun = Instant::now();
-    let built = image::bootstrap(&store, &options, &mut |news| display.hear(news), &context.recorder()?);
-    display.clear();
-    let image = built.map_err(|error| {
-        let doing = format!("cannot build {}", options.names[0].familiar());
-        Failure::new(error).doing(doing)
-    })?;
+    let image = bootstrap(context, options, quiet)?;
     match quiet {
         true => ui::print_line(&image.id.to_string())?,
         false => ui::remark(&summary(&options.names, &image, begun.elapsed())),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a base system into an image, and shows how far it is.
+pub(super) fn bootstrap(context: &Context, options: &BootstrapOptions, quiet: bool) -> Result<store::Image, Failure> {
+    let store = context.store()?;
+    let mut display = Display::new(quiet);
+    let built = image::bootstrap(&store, options, &mut |news| display.hear(news), &context.recorder()?);
+    display.clear();
+    built.map_err(|error| {
+        let doing = format!("cannot build {}", options.names[0].familiar());
+        Failure::new(error).doing(doing)
+    })
 }
 
 fn summary(names: &[Reference], image: &store::Image, took: Duration) -> String {
@@ -200,12 +168,13 @@ impl Display {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::build::BuildArgs;
+    use crate::commands::read;
 
     fn options(line: &str) -> Result<BootstrapOptions, String> {
         let words: Vec<_> = line.split_whitespace().map(Into::into).collect();
-        let (args, _) =
-            super::super::read::<BuildArgs>("conductor build", &words).map_err(|failure| failure.to_string())?;
-        args.into_options().map_err(|failure| failure.to_string())
+        let (args, _) = read::<BuildArgs>("conductor build", &words).map_err(|failure| failure.to_string())?;
+        args.debian.into_options(&args.tag, args.source).map_err(|failure| failure.to_string())
     }
 
     #[test]
@@ -217,13 +186,6 @@ mod tests {
         assert!(made.include.ends_with(&["a".to_owned(), "b".to_owned(), "c".to_owned()]));
         assert_eq!(made.names[0].familiar(), "mydebian:latest");
         assert_eq!(options("mydebian").unwrap().suite, "bookworm");
-    }
-
-    #[test]
-    fn a_file_is_refused_in_one_sentence() {
-        for line in ["mydebian Conductorfile", "-f Dockerfile mydebian", "-t name .", ".", "-t name /src"] {
-            assert!(options(line).unwrap_err().contains("this version builds Debian base systems alone"), "{line}");
-        }
         assert!(options("").unwrap_err().contains("no name"));
         assert!(options("UPPER").is_err());
     }

@@ -1,0 +1,116 @@
+//! What becomes of the layers: an image with names, or files.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use image::documents::manifest_of;
+use oci::{Digest, Reference};
+use store::{Documents, Image, Layer, Stack, Store};
+use trace::Recorder;
+
+use crate::error::BuildError;
+use crate::solve::Solved;
+
+/// What the image shall be.
+#[derive(Debug, Clone, Default)]
+pub struct ImageWish {
+    /// Its names; without one it is known by its ID alone.
+    pub names: Vec<Reference>,
+    /// Puts the layers of the build into one.
+    pub squash: bool,
+}
+
+/// An image that was built.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The image.
+    pub image: Image,
+    /// Its manifest's digest.
+    pub manifest: Digest,
+}
+
+impl Solved {
+    /// Makes the image, and announces it.
+    pub fn into_image(mut self, store: &Store, wish: &ImageWish, recorder: &Recorder) -> Result<Built, BuildError> {
+        if wish.squash {
+            self.squash(store)?;
+        }
+        let diff_ids: Vec<_> = self.layers.iter().map(|layer| layer.diff_id).collect();
+        let config = self.document.complete(&diff_ids, self.epoch);
+        let config = config.map_err(|error| BuildError::Document(Box::new(error)))?;
+        let manifest = manifest_of(&config, &self.layers).map_err(|error| BuildError::Document(Box::new(error)))?;
+        let digest = Digest::of(&manifest);
+        let documents = Documents { config, manifest, listed_in: None };
+        let image = self.work.commit(&documents, &wish.names, recorder)?;
+        Ok(Built { image, manifest: digest })
+    }
+
+    /// Returns the layers, from the lowest to the highest.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// Writes all files as a tar, as a container of the image would see them.
+    pub fn write_tree(&self, out: &mut impl std::io::Write) -> Result<(), BuildError> {
+        let stack = Stack::of(&self.layers)?;
+        let image = self.work.mountable(&stack, oci::image::ImageConfiguration::default())?;
+        let view = store::snapshot::view(&image, &Recorder::silent());
+        let view = view.map_err(|error| BuildError::Document(Box::new(error)))?;
+        image::write_tree(view.as_fd(), &image::Cleaning::none(), out)
+            .map_err(|error| BuildError::Document(Box::new(error)))
+    }
+
+    /// Writes all files into a directory: what is there already stays, or is replaced by a file of the same name.
+    pub fn write_files(&self, directory: &Path) -> Result<(), BuildError> {
+        use sys::Calling;
+        let system = |source| BuildError::System { doing: "write the files of the image", source };
+        let stack = Stack::of(&self.layers)?;
+        let image = self.work.mountable(&stack, oci::image::ImageConfiguration::default())?;
+        let view = store::snapshot::view(&image, &Recorder::silent());
+        let view = view.map_err(|error| BuildError::Document(Box::new(error)))?;
+        // Its files are made whole beside, and then take their names.
+        let beside = directory.join(format!(".conductor-{}", std::process::id()));
+        let made = std::fs::create_dir(&beside).call(|| format!("mkdir({})", beside.display())).map_err(system);
+        let written = made.and_then(|()| {
+            let to = sys::path::open_host(&beside).map_err(system)?;
+            sys::copy::copy_tree(view.as_fd(), to.as_fd()).map_err(system)?;
+            take_names(&beside, directory).map_err(system)
+        });
+        let _ = std::fs::remove_dir_all(&beside);
+        written
+    }
+
+    /// Puts the layers of the build into one: what they make of the layers below, with nothing of what they undid.
+    fn squash(&mut self, _store: &Store) -> Result<(), BuildError> {
+        let own = self.layers.split_off(self.inherited);
+        if own.is_empty() {
+            return Ok(());
+        }
+        let layer = crate::op::squash::squash(&mut self.work, &self.layers, &own);
+        self.layers.push(layer.map_err(|error| BuildError::Document(Box::new(error)))?);
+        Ok(())
+    }
+}
+
+/// Moves what is in one directory into another one; directories that both have are joined.
+fn take_names(from: &Path, to: &Path) -> sys::Result<()> {
+    use sys::Calling;
+    let entries = std::fs::read_dir(from).call(|| format!("opendir({})", from.display()))?;
+    for entry in entries {
+        let entry = entry.call(|| "getdents64")?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let is_directory = entry.file_type().call(|| "stat")?.is_dir();
+        let old = target.symlink_metadata().ok();
+        match old {
+            Some(old) if is_directory && old.is_dir() => take_names(&source, &target)?,
+            Some(old) if old.is_dir() => {
+                return Err(sys::Error::new(format!("rename({})", target.display()), sys::Errno::ISDIR));
+            }
+            Some(_) if is_directory => {
+                return Err(sys::Error::new(format!("rename({})", target.display()), sys::Errno::NOTDIR));
+            }
+            _ => std::fs::rename(&source, &target).call(|| format!("rename({})", target.display()))?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,486 @@
+//! From the graph to layers: what the cache has is taken, and each stage that has something to do gets a process of its own.
+//!
+//! The process that does this has one thread and only listens: to what the stages tell, and to what their commands say. The
+//! stages' processes die with it, and the containers of their commands with them.
+
+mod keys;
+mod stage;
+mod wire;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use engine::{Chain, Engine};
+use oci::Digest;
+use store::{ChainId, Durability, Image, Layer, Work};
+use sys::Calling;
+use sys::event::{EventFlags, Poller};
+use sys::process::{self, Child, Fork};
+
+use crate::contents::Contents;
+use crate::error::{BuildError, Place};
+use crate::event::{Event, StepId};
+use crate::graph::{Base, Document, Graph, Source};
+use crate::{Bases, BuildRequest, graph};
+use keys::{Inputs, key};
+use stage::Order;
+use wire::{Known, News, Word};
+
+/// What a build has made: layers, and what the image says of itself.
+#[derive(Debug)]
+pub struct Solved {
+    pub(crate) work: Work,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) document: Document,
+    pub(crate) epoch: u64,
+    /// Layers of the image that the target starts from.
+    pub(crate) inherited: usize,
+    /// The images that it was made from: as the file names them, and by digest.
+    pub materials: Vec<(String, Digest)>,
+    /// What is to be said of the file.
+    pub warnings: Vec<String>,
+}
+
+/// Builds what a request asks for, up to its last layer; `tell` hears what happens.
+pub fn build(
+    engine: &Engine,
+    request: &BuildRequest,
+    bases: &mut dyn Bases,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<Solved, BuildError> {
+    let text = &request.file.text;
+    let fault = |fault: dockerfile::Fault| BuildError::Syntax(fault.render(&request.file.name, text));
+    let file = dockerfile::parse(text).map_err(fault)?;
+    let store = engine.store();
+    let graph = graph::plan(request, &file, store, bases)?;
+    for (stage, planned) in graph.stages.iter().enumerate() {
+        for (step, planned) in planned.steps.iter().enumerate() {
+            tell(Event::Planned { id: StepId { stage, step }, title: &planned.title });
+        }
+    }
+    graph.warnings.iter().for_each(|warning| tell(Event::Warning(warning)));
+    let mut work = store.begin(Durability::Durable)?;
+    clear_locks(engine);
+    tell(Event::Doing("reading the build context"));
+    let contents = Contents::of(&graph, request, store, &mut work)?;
+    let build = format!("{:016x}", random());
+    let mut solver = Solver {
+        engine,
+        request,
+        graph: &graph,
+        contents,
+        work,
+        build,
+        layers: HashMap::new(),
+        done: HashMap::new(),
+        tell,
+    };
+    solver.begin()?;
+    if !solver.is_done() {
+        solver.run()?;
+    }
+    solver.finish()
+}
+
+/// Returns the layers of an image, as processes tell them to each other.
+fn of_image(image: &Image) -> Vec<Known> {
+    image.layers.iter().map(|layer| Known { diff_id: layer.diff_id, size: layer.size }).collect()
+}
+
+struct Solver<'a> {
+    engine: &'a Engine,
+    request: &'a BuildRequest,
+    graph: &'a Graph,
+    contents: Contents,
+    work: Work,
+    build: String,
+    /// The layers of each stage so far.
+    layers: HashMap<usize, Vec<Known>>,
+    /// How many steps of each stage are done.
+    done: HashMap<usize, usize>,
+    tell: &'a mut dyn FnMut(Event<'_>),
+}
+
+/// A stage's process, as we know it.
+struct Worker {
+    stage: usize,
+    child: Child,
+    socket: OwnedFd,
+    outputs: [Option<File>; 2],
+    /// The step that it is at.
+    step: usize,
+    /// What the step said last.
+    tail: Vec<u8>,
+    finished: bool,
+}
+
+/// How much of what a step says is remembered for when it fails.
+const TAIL: usize = 16 * 1024;
+
+impl Solver<'_> {
+    /// Finds what the cache has: all of most builds.
+    fn begin(&mut self) -> Result<(), BuildError> {
+        for number in 0..self.graph.stages.len() {
+            let stage = &self.graph.stages[number];
+            let base = match &stage.base {
+                Base::Scratch => Vec::new(),
+                // Until that one is done nothing is known of what it makes.
+                Base::Stage(other) if self.is_stage_done(*other) => self.layers_of(Source::Stage(*other)),
+                Base::Stage(_) => continue,
+                Base::Image(image) => of_image(image),
+                Base::Context(context) => {
+                    let id = StepId { stage: number, step: usize::MAX };
+                    let layer = stage::base_of_context(&self.contents, id, *context, &mut self.work, stage.epoch);
+                    let layer = layer.map_err(|error| BuildError::Document(Box::new(error)))?;
+                    vec![Known { diff_id: layer.diff_id, size: layer.size }]
+                }
+            };
+            self.keep(&base)?;
+            self.layers.insert(number, base);
+            self.done.insert(number, 0);
+            self.skip_cached(number)?;
+        }
+        Ok(())
+    }
+
+    fn skip_cached(&mut self, number: usize) -> Result<(), BuildError> {
+        let graph = self.graph;
+        let stage = &graph.stages[number];
+        if stage.anew {
+            return Ok(());
+        }
+        for (step, planned) in stage.steps.iter().enumerate() {
+            if !planned.op.stages().iter().all(|needed| self.is_stage_done(*needed)) {
+                return Ok(());
+            }
+            let id = StepId { stage: number, step };
+            let below = ChainId::of(self.layers_of(Source::Stage(number)).iter().map(|layer| &layer.diff_id));
+            let chain = |source: Source| ChainId::of(self.layers_of(source).iter().map(|layer| &layer.diff_id));
+            let key = key(stage, id, &below, &Inputs { contents: &self.contents, chain: &chain });
+            let Some(found) = self.engine.store().cache().find(&key)? else { return Ok(()) };
+            if self.work.keep_layer(&found.layer)?.is_none() {
+                return Ok(());
+            }
+            self.layers.entry(number).or_default().push(Known { diff_id: found.layer, size: found.size });
+            self.done.insert(number, step + 1);
+            (self.tell)(Event::Cached(id));
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, layers: &[Known]) -> Result<(), BuildError> {
+        for layer in layers {
+            let kept = self.work.keep_layer(&layer.diff_id)?;
+            kept.ok_or(store::StoreError::MissingLayer(layer.diff_id))?;
+        }
+        Ok(())
+    }
+
+    fn layers_of(&self, source: Source) -> Vec<Known> {
+        match source {
+            Source::Stage(stage) => self.layers.get(&stage).cloned().unwrap_or_default(),
+            Source::Image(image) => of_image(&self.graph.images[image]),
+            Source::Context(_) => Vec::new(),
+        }
+    }
+
+    fn is_stage_done(&self, stage: usize) -> bool {
+        self.done.get(&stage) == Some(&self.graph.stages[stage].steps.len())
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_stage_done(self.graph.stages.len() - 1)
+    }
+
+    /// Lets processes make what is missing.
+    fn run(&mut self) -> Result<(), BuildError> {
+        let system = |doing| move |source| BuildError::System { doing, source };
+        let poller = Poller::new().map_err(system("wait for the steps of a build"))?;
+        let mut workers: Vec<Worker> = Vec::new();
+        let ended = self.drive(&poller, &mut workers);
+        // Whoever is still at work has nobody to work for.
+        for worker in &workers {
+            let _ = process::pidfd_send_signal(&worker.child.pidfd, KILL);
+        }
+        for worker in &workers {
+            let _ = process::wait(&worker.child.pidfd);
+        }
+        clear_locks(self.engine);
+        ended
+    }
+
+    fn drive(&mut self, poller: &Poller, workers: &mut Vec<Worker>) -> Result<(), BuildError> {
+        loop {
+            self.start_ready(poller, workers)?;
+            if self.is_done() && workers.iter().all(|worker| worker.finished) {
+                return Ok(());
+            }
+            let ready = poller.wait(None);
+            let ready =
+                ready.map_err(|source| BuildError::System { doing: "wait for the steps of a build", source })?;
+            for event in ready {
+                let number = usize::try_from(event.token / PARTS).unwrap_or(usize::MAX);
+                match event.token % PARTS {
+                    NEWS => self.hear(poller, workers, number)?,
+                    part => self.take_output(poller, workers, number, part)?,
+                }
+            }
+        }
+    }
+
+    /// Starts the stages that have a base and something to do.
+    fn start_ready(&mut self, poller: &Poller, workers: &mut Vec<Worker>) -> Result<(), BuildError> {
+        for number in 0..self.graph.stages.len() {
+            if self.is_stage_done(number) || workers.iter().any(|worker| worker.stage == number) {
+                continue;
+            }
+            if let Base::Stage(base) = self.graph.stages[number].base
+                && !self.layers.contains_key(&number)
+            {
+                if !self.is_stage_done(base) {
+                    continue;
+                }
+                self.layers.insert(number, self.layers_of(Source::Stage(base)));
+                self.done.insert(number, 0);
+                self.skip_cached(number)?;
+                if self.is_stage_done(number) {
+                    self.tell_stages(workers, number)?;
+                    continue;
+                }
+            }
+            let worker = self.start(number)?;
+            let token = workers.len() as u64 * PARTS;
+            let system = |source| BuildError::System { doing: "watch a stage of the build", source };
+            poller.add(&worker.socket, token + NEWS, EventFlags::IN).map_err(system)?;
+            for (part, output) in (1..).zip(&worker.outputs) {
+                if let Some(output) = output {
+                    poller.add(output, token + part, EventFlags::IN).map_err(system)?;
+                }
+            }
+            workers.push(worker);
+        }
+        Ok(())
+    }
+
+    fn start(&self, number: usize) -> Result<Worker, BuildError> {
+        let system = |source| BuildError::System { doing: "start a stage of the build", source };
+        let work = self.work.beside()?;
+        let (ours, theirs) = sys::socket::message_pair().map_err(system)?;
+        let (out, stdout) = sys::pipe::open().map_err(system)?;
+        let (err, stderr) = sys::pipe::open().map_err(system)?;
+        let layers = self.layers.iter().filter(|(stage, _)| **stage == number || self.is_stage_done(**stage));
+        let layers = layers.map(|(stage, layers)| (*stage, layers.clone())).collect();
+        match process::clone_into(&[], None).map_err(system)? {
+            Fork::Parent(child) => {
+                // Its directory is the process's own to remove.
+                std::mem::forget(work);
+                for output in [&out, &err] {
+                    sys::file::set_nonblocking(output, true).map_err(system)?;
+                }
+                let outputs = [Some(out.into()), Some(err.into())];
+                let step = self.done.get(&number).copied().unwrap_or(0);
+                Ok(Worker { stage: number, child, socket: ours, outputs, step, tail: Vec::new(), finished: false })
+            }
+            Fork::Child => {
+                drop((ours, out, err));
+                let told = become_stage(&stdout, &stderr).and_then(|streams| {
+                    let order = Order {
+                        engine: self.engine,
+                        request: self.request,
+                        graph: self.graph,
+                        contents: &self.contents,
+                        stage: number,
+                        layers,
+                        first: self.done.get(&number).copied().unwrap_or(0),
+                        build: &self.build,
+                        streams,
+                    };
+                    stage::main(order, &theirs, work)
+                });
+                if let Err(error) = &told {
+                    let _ = sys::path::write_stderr(format!("{error}\n").as_bytes());
+                }
+                process::exit(i32::from(told.is_err()))
+            }
+        }
+    }
+
+    /// Hears one message of a stage.
+    fn hear(&mut self, poller: &Poller, workers: &mut [Worker], number: usize) -> Result<(), BuildError> {
+        // What was said before comes first.
+        for part in 1..PARTS {
+            self.take_output(poller, workers, number, part)?;
+        }
+        let worker = &mut workers[number];
+        let news = wire::receive::<News>(&worker.socket);
+        let news = news.map_err(|source| BuildError::System { doing: "hear a stage of the build", source })?;
+        let stage = worker.stage;
+        match news {
+            Some(News::Started { step }) => {
+                worker.step = step;
+                worker.tail.clear();
+                (self.tell)(Event::Started(StepId { stage, step }));
+            }
+            Some(News::Cached { step, layer }) => {
+                self.take_layer(stage, step, layer)?;
+                (self.tell)(Event::Cached(StepId { stage, step }));
+            }
+            Some(News::Done { step, layer, millis }) => {
+                self.take_layer(stage, step, layer)?;
+                (self.tell)(Event::Done { id: StepId { stage, step }, took: Duration::from_millis(millis) });
+            }
+            Some(News::Failed { step, millis, message, code, shell }) => {
+                (self.tell)(Event::Failed { id: StepId { stage, step }, took: Duration::from_millis(millis) });
+                if shell {
+                    (self.tell)(Event::Shell);
+                    let _ = wire::send(&worker.socket, &Word::Shell);
+                    let _ = process::wait(&worker.child.pidfd);
+                }
+                return Err(self.failure(worker, step, message, code));
+            }
+            Some(News::Finished) => {
+                worker.finished = true;
+                let closed = wire::send(&worker.socket, &Word::Close);
+                closed.map_err(|source| BuildError::System { doing: "end a stage of the build", source })?;
+                let _ = poller.remove(worker.socket.as_fd());
+                self.tell_stages(workers, stage)?;
+            }
+            None if worker.finished => {}
+            None => {
+                let said = String::from_utf8_lossy(&worker.tail).trim().to_owned();
+                return Err(BuildError::Worker(format!(
+                    "the process of stage {} died: {said}",
+                    self.graph.stages[stage].name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn failure(&self, worker: &Worker, step: usize, message: String, code: Option<u8>) -> BuildError {
+        let planned = &self.graph.stages[worker.stage].steps[step];
+        let place = Place::of(&self.request.file.name, &self.request.file.text, planned.span);
+        let said = String::from_utf8_lossy(&worker.tail);
+        let lines: Vec<_> = said.lines().map(ToOwned::to_owned).collect();
+        let output = lines[lines.len().saturating_sub(LINES)..].to_vec();
+        BuildError::Step { place, title: planned.title.clone(), source: Box::new(Chain::read(&message)), code, output }
+    }
+
+    fn take_layer(&mut self, stage: usize, step: usize, layer: Known) -> Result<(), BuildError> {
+        self.keep(&[layer])?;
+        self.layers.entry(stage).or_default().push(layer);
+        self.done.insert(stage, step + 1);
+        Ok(())
+    }
+
+    /// Tells all that are at work that a stage is done.
+    fn tell_stages(&self, workers: &[Worker], stage: usize) -> Result<(), BuildError> {
+        let word = Word::Stage { stage, layers: self.layers_of(Source::Stage(stage)) };
+        for worker in workers.iter().filter(|worker| !worker.finished) {
+            let told = wire::send(&worker.socket, &word);
+            told.map_err(|source| BuildError::System { doing: "speak with a stage of the build", source })?;
+        }
+        Ok(())
+    }
+
+    /// Takes what a stage's command said.
+    fn take_output(
+        &mut self,
+        poller: &Poller,
+        workers: &mut [Worker],
+        number: usize,
+        part: u64,
+    ) -> Result<(), BuildError> {
+        let worker = &mut workers[number];
+        let index = if part == 1 { 0 } else { 1 };
+        let Some(output) = &worker.outputs[index] else { return Ok(()) };
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            let length = match sys::file::read(output, &mut buffer) {
+                Err(error) if error.errno() == sys::Errno::AGAIN => return Ok(()),
+                Err(source) => return Err(BuildError::System { doing: "read what a step says", source }),
+                Ok(length) => length,
+            };
+            if length == 0 {
+                let _ = poller.remove(output.as_fd());
+                worker.outputs[index] = None;
+                return Ok(());
+            }
+            worker.tail.extend_from_slice(&buffer[..length]);
+            let surplus = worker.tail.len().saturating_sub(TAIL);
+            worker.tail.drain(..surplus);
+            let id = StepId { stage: worker.stage, step: worker.step };
+            (self.tell)(Event::Output { id, error: part == 2, bytes: &buffer[..length] });
+        }
+    }
+
+    /// Hands over what was made.
+    fn finish(self) -> Result<Solved, BuildError> {
+        let Self { mut work, graph, layers, .. } = self;
+        let last = graph.stages.len() - 1;
+        let mut kept = Vec::new();
+        for layer in layers.get(&last).into_iter().flatten() {
+            let layer = work.keep_layer(&layer.diff_id)?.ok_or(store::StoreError::MissingLayer(layer.diff_id))?;
+            kept.push(layer);
+        }
+        let target = graph.target();
+        let base = |stage: &graph::Stage| match &stage.base {
+            Base::Image(image) => Some((stage.from.clone(), image.listed_in.unwrap_or(image.manifest))),
+            _ => None,
+        };
+        Ok(Solved {
+            inherited: kept.len() - target.steps.len().min(kept.len()),
+            work,
+            layers: kept,
+            document: target.document.clone(),
+            epoch: target.epoch,
+            materials: graph.stages.iter().filter_map(base).collect(),
+            warnings: graph.warnings.clone(),
+        })
+    }
+}
+
+/// The parts of a stage that are watched, each with a number of its own: its socket, and its two outputs.
+const PARTS: u64 = 3;
+const NEWS: u64 = 0;
+
+/// How many of the last lines of a failed step are kept.
+const LINES: usize = 25;
+
+/// What no process outlives.
+const KILL: i32 = engine::Signal::KILL.number();
+
+/// Gives a new process the streams of a stage; returns those that it had.
+fn become_stage(stdout: &OwnedFd, stderr: &OwnedFd) -> sys::Result<[OwnedFd; 3]> {
+    process::die_with_parent(KILL)?;
+    let keep = |stream: std::os::fd::BorrowedFd<'_>| process::duplicate_above_standard(stream);
+    let streams = [keep(std::io::stdin().as_fd())?, keep(std::io::stdout().as_fd())?, keep(std::io::stderr().as_fd())?];
+    let null = File::open("/dev/null").call(|| "open(\"/dev/null\")")?;
+    process::duplicate_to(&null, 0)?;
+    process::duplicate_to(stdout, 1)?;
+    process::duplicate_to(stderr, 2)?;
+    Ok(streams)
+}
+
+/// Removes the locks of builds that were killed.
+fn clear_locks(engine: &Engine) {
+    let directory = engine.state_dir().join("build");
+    let Ok(entries) = std::fs::read_dir(&directory) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if let Ok(file) = File::options().write(true).open(&path)
+            && sys::file::try_lock(&file).unwrap_or(false)
+        {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+    // It stays while another build has a lock in it.
+    let _ = std::fs::remove_dir(&directory);
+}
+
+/// A number that no other build has.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher as _};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
