@@ -13,6 +13,7 @@ mod file;
 mod glob;
 mod ignore;
 mod instruction;
+mod matcher;
 mod parse;
 mod patterns;
 mod word;
@@ -20,7 +21,7 @@ mod word;
 pub use check::{CheckInputs, Rule, Warning, check};
 pub use fault::Fault;
 pub use file::{Checks, Directives, Dockerfile, From, Located, Skip, Span, Stage};
-pub use glob::{Glob, glob};
+pub use glob::{Glob, glob, glob_parents};
 pub use ignore::Ignore;
 pub use instruction::{
     Add, ArgDeclaration, CommandLine, Copy, HealthCheck, Heredoc, Instruction, Mount, MountKind, NetworkMode, Run,
