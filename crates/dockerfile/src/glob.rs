@@ -1,7 +1,7 @@
 //! Patterns in the sources of `COPY` and `ADD`.
 
 use crate::Fault;
-use crate::matcher::{Dialect, Matcher};
+use crate::matcher::{Dialect, Letters, Matcher};
 
 /// A pattern over paths with slashes.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ impl Glob {
 
     /// Tells whether a path or a directory above it is named by the pattern.
     pub fn matches_or_above(&self, path: &str) -> bool {
-        self.0.matches_or_above(path)
+        self.0.matches_or_above(path, Letters::of(path))
     }
 
     /// Tells whether something below a directory may be named; if not, it need not be looked at.

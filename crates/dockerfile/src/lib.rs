@@ -16,17 +16,20 @@ mod instruction;
 mod matcher;
 mod parse;
 mod patterns;
+mod suggest;
+mod value;
 mod word;
 
-pub use check::{CheckInputs, Rule, Warning, check};
+pub use check::{CheckInputs, ImageFacts, Rule, Warning, check};
 pub use fault::Fault;
 pub use file::{Checks, Directives, Dockerfile, From, Located, Skip, Span, Stage};
 pub use glob::{Glob, glob, glob_parents};
 pub use ignore::Ignore;
 pub use instruction::{
     Add, ArgDeclaration, CommandLine, Copy, HealthCheck, Heredoc, Instruction, Mount, MountKind, NetworkMode, Run,
-    Security, Sharing, Source,
+    Script, Security, Sharing, Source,
 };
 pub use parse::{parse, parse_trigger};
 pub use patterns::Patterns;
+pub use value::FileMode;
 pub use word::{ExpandError, Expanded, expand_word, expand_words};

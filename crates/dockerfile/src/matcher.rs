@@ -14,6 +14,22 @@ pub(crate) struct Matcher {
     prefix: String,
     /// What each match has somewhere: the longest text of the pattern.
     needle: String,
+    /// The letters that each match has.
+    letters: Letters,
+}
+
+/// Which bytes a text has, as far as their lower seven bits tell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Letters(u128);
+
+impl Letters {
+    pub(crate) fn of(text: &str) -> Self {
+        Self(text.bytes().fold(0, |letters, byte| letters | 1 << (byte & 127)))
+    }
+
+    fn has(self, other: Self) -> bool {
+        other.0 & !self.0 == 0
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,24 +81,26 @@ impl Matcher {
         let runs = (0..tokens.len()).filter(|at| *at == 0 || !matches!(tokens[at - 1], Token::Is(_)));
         let needle = runs.map(|at| text(&tokens[at..])).max_by_key(String::len).unwrap_or_default();
         let plain = tokens.iter().all(|token| matches!(token, Token::Is(_))).then(|| prefix.clone());
-        Ok(Self { tokens, plain, prefix, needle })
+        let letters = tokens.iter().filter_map(|token| if let Token::Is(c) = token { Some(*c) } else { None });
+        let letters = Letters::of(&letters.collect::<String>());
+        Ok(Self { tokens, plain, prefix, needle, letters })
     }
 
     /// Tells whether a path matches.
     pub(crate) fn matches(&self, path: &str) -> bool {
         match &self.plain {
             Some(plain) => path == plain,
-            None => self.may_match(path) && self.run(path, false).whole,
+            None => self.may_match(path, Letters::of(path)) && self.run(path, false).whole,
         }
     }
 
     /// Tells whether a path or a directory above it matches.
-    pub(crate) fn matches_or_above(&self, path: &str) -> bool {
+    pub(crate) fn matches_or_above(&self, path: &str, letters: Letters) -> bool {
         match &self.plain {
             Some(plain) => path
                 .strip_prefix(plain)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') && !plain.is_empty()),
-            None if !self.may_match(path) => false,
+            None if !self.may_match(path, letters) => false,
             None => {
                 let outcome = self.run(path, false);
                 outcome.whole || outcome.above
@@ -96,8 +114,9 @@ impl Matcher {
         outcome.whole || outcome.above || outcome.below
     }
 
-    fn may_match(&self, path: &str) -> bool {
-        path.starts_with(&self.prefix) && (self.needle.len() == self.prefix.len() || path.contains(&self.needle))
+    fn may_match(&self, path: &str, letters: Letters) -> bool {
+        let has_needle = || self.needle.len() == self.prefix.len() || path.contains(&self.needle);
+        letters.has(self.letters) && path.starts_with(&self.prefix) && has_needle()
     }
 
     fn run(&self, path: &str, look_below: bool) -> Outcome {

@@ -1,7 +1,7 @@
 //! Lists of patterns of which the last that matches decides: ignore files, and what `--exclude` says.
 
 use crate::Fault;
-use crate::matcher::{Dialect, Matcher};
+use crate::matcher::{Dialect, Letters, Matcher};
 
 /// Patterns over paths, compiled. One that begins with `!` takes back what those above it match.
 #[derive(Debug, Clone, Default)]
@@ -38,17 +38,19 @@ impl Patterns {
 
     /// Tells whether a path, or a directory it lies in, is matched and not taken back.
     pub fn matches(&self, path: &str) -> bool {
-        let decides = self.0.iter().rev().find(|entry| entry.matcher.matches_or_above(path));
+        let letters = Letters::of(path);
+        let decides = self.0.iter().rev().find(|entry| entry.matcher.matches_or_above(path, letters));
         decides.is_some_and(|entry| !entry.takes_back)
     }
 
     /// Tells whether something below a directory may be unmatched; if not, it can be passed over whole.
     pub fn may_spare_below(&self, directory: &str) -> bool {
+        let letters = Letters::of(directory);
         for entry in self.0.iter().rev() {
             if entry.takes_back && entry.matcher.may_match_below(directory) {
                 return true;
             }
-            if !entry.takes_back && entry.matcher.matches_or_above(directory) {
+            if !entry.takes_back && entry.matcher.matches_or_above(directory, letters) {
                 return false;
             }
         }
