@@ -141,7 +141,7 @@ impl Run {
             })
         };
         let mounts = self.mounts.iter().map(mount).collect::<Result<_, _>>()?;
-        Ok(Self { mounts, devices: expander.each(&self.devices)?, ..self.clone() })
+        Ok(Self { mounts, ..self.clone() })
     }
 }
 

@@ -138,9 +138,6 @@ impl Reading {
         if let Some((key, ..)) = given.iter().find(|(_, is_given, kinds)| *is_given && !kinds.contains(&kind)) {
             return Err(format!("a mount of type {} has no {key}", kind.name()).into());
         }
-        if mount.target.is_none() && matches!(kind, Bind | Cache | Tmpfs) {
-            return Err(format!("a mount of type {} needs a target", kind.name()).into());
-        }
         if kind == Secret {
             if mount.source.is_some() && mount.id.is_some() {
                 return Err("a secret has either a source or an id".to_owned().into());
@@ -252,6 +249,7 @@ mod tests {
         assert_eq!((secret.id.as_deref(), secret.required, secret.mode), (Some(".npmrc"), true, Some(0o400)));
         assert_eq!(mount("type=secret,src=a,env=TOKEN").id.as_deref(), Some("a"));
         assert_eq!(mount("type=ssh").mode, Some(0o600));
+        assert_eq!(mount("from=build").target, None);
         assert_eq!(mount("type=bind,\"source=a,b\",target=/x").source.as_deref(), Some("a,b"));
     }
 
@@ -260,9 +258,6 @@ mod tests {
         for word in [
             "",
             "type=volume,target=/x",
-            "type=bind",
-            "type=cache",
-            "type=tmpfs",
             "type=secret",
             "target",
             "target=/x,size=1m",

@@ -258,6 +258,31 @@ fn of_two_stages_of_one_name_the_nearer_is_meant() {
 }
 
 #[test]
+fn what_is_found_in_the_wild_is_read() {
+    let file = file(
+        "# syntax=docker/dockerfile:1\nARG DEBUG\nFROM alpine AS base-linux\nFROM base-$TARGETOS${DEBUG:+-debug} AS all\n\
+         ARG FLAGS=\"--static\"\nARG GCFLAGS=${DEBUG:+\"all=-N -l\"}\nENV HOME /home/user\n\
+         RUN --mount=from=base-linux \\\n  --mount=target=/root/.cache,type=cache <<EOT\n  set -e\n  # a comment\n\n  \
+         make \\\n    all\nEOT\nCOPY --link --chmod=755 <<EOF /entry.sh\n#!/bin/sh\nexec x -l \\${PORT:-5} \\\\\n  \"\\$@\"\nEOF\n\
+         RUN <<A cat && <<B tr a b\na\nA\nb\nB\nENTRYPOINT [\"/entry.sh\"]\n",
+    );
+    let instructions = &file.stages[1].instructions;
+    let Instruction::Run(run) = &instructions[3].value else { panic!("no run") };
+    assert_eq!((run.mounts[0].from.as_deref(), run.mounts[0].target.as_deref()), (Some("base-linux"), None));
+    assert_eq!(run.heredocs[0].content, "  set -e\n  # a comment\n\n  make \\\n    all\n");
+    let copy = instructions[4].value.expand('\\', &|_| None).unwrap();
+    let Instruction::Copy(copy) = copy else { panic!("no copy") };
+    let Source::Heredoc(script) = &copy.sources[0] else { panic!("no document") };
+    assert_eq!(script.content, "#!/bin/sh\nexec x -l ${PORT:-5} \\\n  \"$@\"\n");
+    let Instruction::Run(run) = &instructions[5].value else { panic!("no run") };
+    assert_eq!(run.heredocs.len(), 2);
+    assert_eq!(
+        file.stages[1].from.value.expand('\\', &|name| (name == "TARGETOS").then(|| "linux".into())).unwrap().image,
+        "base-linux"
+    );
+}
+
+#[test]
 fn a_long_file_is_read_at_once() {
     let mut text = String::from("FROM x\n");
     for number in 0..100_000 {
