@@ -1,7 +1,7 @@
 //! Which words of an instruction have variables, and what is made of those that do.
 
 use crate::parse::{MountFault, expanded_mount, needs_directory};
-use crate::value::ports;
+use crate::value::{PortList, ports};
 use crate::word::{Lexer, Manner};
 use crate::{Add, ArgDeclaration, Copy, ExpandError, FileMode, From, Heredoc, Instruction, Mount, Run, Source};
 
@@ -182,15 +182,14 @@ fn volumes(paths: Vec<String>) -> Result<Vec<String>, ExpandError> {
 
 /// A word may bring several ports, and each is named once.
 fn exposed(words: &[String], expander: &mut Expander<'_>) -> Result<Vec<String>, ExpandError> {
-    let (mut seen, mut all) = (std::collections::HashSet::new(), Vec::new());
+    let mut list = PortList::default();
     for word in words {
         let (_, words) = expander.read(word, Manner::plain(expander.escape))?;
         for word in words {
-            let ports = ports(&word).map_err(|what| ExpandError::Value { instruction: "EXPOSE", what })?;
-            all.extend(ports.into_iter().filter(|port| seen.insert(port.clone())));
+            list.add(ports(&word).map_err(|what| ExpandError::Value { instruction: "EXPOSE", what })?);
         }
     }
-    Ok(all)
+    Ok(list.into_vec())
 }
 
 #[cfg(test)]
@@ -275,7 +274,6 @@ mod tests {
             "VOLUME $NONE",
             "COPY --chmod=$A a b",
             "COPY $A b $DIR",
-            "COPY \"a b\" c/",
             "RUN --mount=type=$A,target=/x true",
             "RUN --mount=type=tmpfs,target=/x,size=$A true",
             "USER ${NONE?who}",

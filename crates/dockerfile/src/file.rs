@@ -1,5 +1,7 @@
 //! The nouns of a whole file: directives, stages, and where in the text each thing stands.
 
+use std::collections::BTreeMap;
+
 use crate::{ArgDeclaration, Fault, Instruction, suggest};
 
 /// A file that was read: what it says, in the order of its lines.
@@ -22,7 +24,7 @@ pub(crate) struct Remarks {
     /// Empty lines that an instruction goes on after.
     pub(crate) gaps: Vec<Span>,
     /// The comment right above an instruction, by the instruction's first line.
-    pub(crate) comments: Vec<(u32, String)>,
+    pub(crate) comments: BTreeMap<u32, String>,
 }
 
 /// Comments of the form `# name=value` at the top of the file.
@@ -32,7 +34,7 @@ pub struct Directives {
     pub syntax: Option<String>,
     /// `escape`: what continues a line and takes a character's meaning away, `\` or a backtick.
     pub escape: char,
-    /// `check`: what is asked of [`crate::check`].
+    /// `check`: what is asked of [`crate::check()`].
     pub check: Checks,
 }
 

@@ -47,7 +47,7 @@ mod tests {
         let names = ["RUN", "COPY", "ENTRYPOINT", "FROM"];
         for (word, expected) in [
             ("RNU", Some("RUN")),
-            ("cpoy", Some("COPY")),
+            ("cpy", Some("COPY")),
             ("ENTRPOINT", Some("ENTRYPOINT")),
             ("FORM", Some("FROM")),
             ("apt-get", None),

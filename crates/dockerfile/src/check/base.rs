@@ -1,6 +1,6 @@
 //! What `FROM` says, with the variables that it knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CheckInputs, Rule, Warning};
 use crate::expand::Expander;
@@ -13,7 +13,7 @@ pub(super) struct Globals {
     /// Their values when the builder gives none.
     defaults: BTreeMap<String, String>,
     /// All that are declared, those without a value among them.
-    declared: Vec<String>,
+    declared: BTreeSet<String>,
 }
 
 impl Globals {
@@ -22,17 +22,17 @@ impl Globals {
         values.extend(inputs.platform_args.clone());
         values.insert("TARGETSTAGE".into(), inputs.target.unwrap_or_default().to_owned());
         let mut defaults = values.clone();
-        let mut declared: Vec<String> = values.keys().cloned().collect();
+        let mut declared: BTreeSet<String> = values.keys().cloned().collect();
         for argument in file.globals.iter().flat_map(|arguments| &arguments.value) {
             let expanded = |known: &BTreeMap<String, String>| {
                 let variables = |name: &str| known.get(name).cloned();
                 let mut expander = Expander::new(file.directives.escape, &variables);
-                argument.default.as_ref().and_then(|default| expander.word(default).ok())
+                argument.default.as_ref().and_then(|default| expander.word(default).ok()).map(within_reason)
             };
             let (value, default) = (expanded(&values), expanded(&defaults));
             values.extend(inputs.build_args.get(&argument.name).cloned().or(value).map(|v| (argument.name.clone(), v)));
             defaults.extend(default.map(|value| (argument.name.clone(), value)));
-            declared.push(argument.name.clone());
+            declared.insert(argument.name.clone());
         }
         Self { values, defaults, declared }
     }
@@ -58,15 +58,44 @@ fn platforms() -> BTreeMap<String, String> {
     parts("TARGET").into_iter().chain(parts("BUILD")).collect()
 }
 
+/// The longest value that advice is given by. A build knows longer ones; whoever only looks need not keep thousands of them.
+const LONGEST: usize = 1 << 10;
+
+pub(super) fn within_reason(value: String) -> String {
+    if value.len() > LONGEST { String::new() } else { value }
+}
+
+/// Asks what was meant, as often as somebody will read it.
+#[derive(Debug)]
+pub(super) struct Hints(u32);
+
+impl Hints {
+    pub(super) fn new() -> Self {
+        Self(100)
+    }
+
+    pub(super) fn hint<'n>(&mut self, name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<String> {
+        self.0 = self.0.checked_sub(1)?;
+        suggest::hint(name, known.into_iter().take(10_000))
+    }
+}
+
 pub(super) fn check(file: &Dockerfile, globals: &Globals, warnings: &mut Vec<Warning>) {
+    let mut hints = Hints::new();
     for stage in &file.stages {
-        undeclared(file, globals, &stage.from, warnings);
+        undeclared(file, globals, &stage.from, &mut hints, warnings);
         default_image(file, globals, &stage.from, warnings);
         platform(file, globals, &stage.from, warnings);
     }
 }
 
-fn undeclared(file: &Dockerfile, globals: &Globals, from: &Located<From>, warnings: &mut Vec<Warning>) {
+fn undeclared(
+    file: &Dockerfile,
+    globals: &Globals,
+    from: &Located<From>,
+    hints: &mut Hints,
+    warnings: &mut Vec<Warning>,
+) {
     let variables = |name: &str| globals.values.get(name).cloned();
     let mut expander = Expander::new(file.directives.escape, &variables);
     for word in std::iter::once(&from.value.image).chain(&from.value.platform) {
@@ -75,8 +104,8 @@ fn undeclared(file: &Dockerfile, globals: &Globals, from: &Located<From>, warnin
     }
     expander.unset.sort();
     expander.unset.dedup();
-    for name in expander.unset.iter().filter(|name| !globals.declared.contains(name)) {
-        let meant = suggest::hint(name, globals.declared.iter().map(String::as_str));
+    for name in expander.unset.iter().filter(|name| !globals.declared.contains(*name)) {
+        let meant = hints.hint(name, globals.declared.iter().map(String::as_str));
         let hint = meant.map_or_else(String::new, |hint| format!(" ({hint})"));
         let message = format!("no ARG above the first FROM declares {name}{hint}");
         warnings.push(Warning { rule: Rule::UndefinedArgInFrom, message, span: from.span });

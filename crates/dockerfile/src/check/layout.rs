@@ -1,5 +1,7 @@
 //! What can be seen in the lines alone.
 
+use std::collections::BTreeSet;
+
 use super::{Rule, Warning};
 use crate::parse::{at_spaces, outside_quotes, split};
 use crate::{Dockerfile, From, Instruction, Located, Span};
@@ -12,17 +14,16 @@ pub(super) fn check(file: &Dockerfile, warnings: &mut Vec<Warning>) {
     for gap in &file.remarks.gaps {
         warn(Rule::NoEmptyContinuation, *gap, "an instruction goes on after this empty line".into());
     }
-    let mut names: Vec<&str> = Vec::new();
+    let mut names = BTreeSet::new();
     for stage in &file.stages {
         from(&stage.from, &mut warn);
         let Some(name) = stage.from.value.name.as_deref() else { continue };
         if RESERVED.contains(&name) {
             warn(Rule::ReservedStageName, stage.from.span, format!("{name} is no name for a stage: it has a meaning"));
         }
-        if names.contains(&name) {
+        if !names.insert(name) {
             warn(Rule::DuplicateStageName, stage.from.span, format!("another stage is called {name} already"));
         }
-        names.push(name);
     }
     for instruction in file.stages.iter().flat_map(|stage| &stage.instructions) {
         if matches!(instruction.value, Instruction::Maintainer(_)) {
@@ -83,7 +84,7 @@ fn descriptions(file: &Dockerfile, warn: &mut impl FnMut(Rule, Span, String)) {
         }
     }
     for (span, word, names) in defined {
-        let Some((_, comment)) = file.remarks.comments.iter().find(|(line, _)| *line == span.first) else { continue };
+        let Some(comment) = file.remarks.comments.get(&span.first) else { continue };
         let first = comment.split(' ').next().unwrap_or_default();
         if !names.is_empty() && !names.contains(&first) {
             let message = format!("the comment above {word} does not begin with {}", names.join(" or "));

@@ -1,24 +1,26 @@
 //! The stages as a build goes through them, with the variables that each has at each place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::base::Globals;
+use super::base::{Globals, Hints, within_reason};
 use super::layout::is_legacy;
 use super::{CheckInputs, Rule, Warning};
 use crate::expand::Expander;
 use crate::patterns::clean;
 use crate::value::shape;
-use crate::{ArgDeclaration, CommandLine, Copy, Dockerfile, Instruction, Located, Source, Span, expand_words, suggest};
+use crate::{ArgDeclaration, CommandLine, Copy, Dockerfile, Instruction, Located, Source, Span, expand_words};
 
 pub(super) fn check(file: &Dockerfile, inputs: &CheckInputs<'_>, globals: &Globals, warnings: &mut Vec<Warning>) {
     let needed = needed(file, inputs, globals);
     let mut states: Vec<State> = Vec::new();
+    let mut hints = Hints::new();
     for (number, stage) in file.stages.iter().enumerate() {
         let image = globals.image(file, &stage.from.value).unwrap_or_default();
-        let mut state = State::start(file.base(&image, number).and_then(|base| states.get(base)), &image, inputs);
-        let mut found = Vec::new();
-        let mut walk = Walk { file, inputs, globals, state: &mut state, warnings: &mut found };
+        let state = State::start(file.base(&image, number), &states, &image, inputs);
+        let (hints, found) = (&mut hints, Vec::new());
+        let mut walk = Walk { file, inputs, globals, below: &states, state, hints, warnings: found };
         stage.instructions.iter().for_each(|instruction| walk.instruction(instruction));
+        let Walk { state, warnings: mut found, .. } = walk;
         if needed[number] {
             warnings.append(&mut found);
         }
@@ -51,12 +53,13 @@ fn needed(file: &Dockerfile, inputs: &CheckInputs<'_>, globals: &Globals) -> Vec
     needed
 }
 
-/// What a stage has so far.
+/// What a stage has so far, on top of the stage that it starts from.
 #[derive(Debug, Clone, Default)]
 struct State {
+    base: Option<usize>,
     variables: BTreeMap<String, String>,
     /// Names of its `ARG`s, those without a value among them.
-    arguments: Vec<String>,
+    arguments: BTreeSet<String>,
     /// The base image may have brought any variable.
     is_vague: bool,
     has_shell: bool,
@@ -66,13 +69,14 @@ struct State {
 }
 
 impl State {
-    fn start(base: Option<&Self>, image: &str, inputs: &CheckInputs<'_>) -> Self {
-        let mut state = match (base, inputs.images.get(image)) {
-            (Some(base), _) => Self { last: BTreeMap::new(), ..base.clone() },
-            (None, Some(facts)) => {
-                Self { variables: facts.variables.clone(), has_shell: facts.has_shell, ..Self::default() }
-            }
-            (None, None) => Self { is_vague: image != "scratch", ..Self::default() },
+    fn start(base: Option<usize>, states: &[Self], image: &str, inputs: &CheckInputs<'_>) -> Self {
+        if let Some(Self { is_vague, has_shell, has_workdir, .. }) = base.and_then(|base| states.get(base)) {
+            let (is_vague, has_shell, has_workdir) = (*is_vague, *has_shell, *has_workdir);
+            return Self { base, is_vague, has_shell, has_workdir, ..Self::default() };
+        }
+        let mut state = match inputs.images.get(image) {
+            Some(facts) => Self { variables: facts.variables.clone(), has_shell: facts.has_shell, ..Self::default() },
+            None => Self { is_vague: image != "scratch", ..Self::default() },
         };
         // Every stage has one, whatever its image says.
         state.variables.entry("PATH".into()).or_insert_with(|| "/usr/bin:/bin".into());
@@ -84,11 +88,27 @@ struct Walk<'a> {
     file: &'a Dockerfile,
     inputs: &'a CheckInputs<'a>,
     globals: &'a Globals,
-    state: &'a mut State,
-    warnings: &'a mut Vec<Warning>,
+    /// The stages before this one.
+    below: &'a [State],
+    state: State,
+    hints: &'a mut Hints,
+    warnings: Vec<Warning>,
 }
 
 impl Walk<'_> {
+    /// Returns what the stage has and what lies below it.
+    fn layers(&self) -> impl Iterator<Item = &State> {
+        std::iter::successors(Some(&self.state), |state| self.below.get(state.base?))
+    }
+
+    fn value(&self, name: &str) -> Option<String> {
+        self.layers().find_map(|state| state.variables.get(name).cloned())
+    }
+
+    fn set(&mut self, name: String, value: String) {
+        self.state.variables.insert(name, within_reason(value));
+    }
+
     fn warn(&mut self, rule: Rule, span: Span, message: String) {
         self.warnings.push(Warning { rule, message, span });
     }
@@ -104,7 +124,7 @@ impl Walk<'_> {
         match &expanded {
             Instruction::Env(pairs) => {
                 pairs.iter().for_each(|(name, _)| self.secret("ENV", name, span));
-                self.state.variables.extend(pairs.iter().cloned());
+                pairs.iter().for_each(|(name, value)| self.set(name.clone(), value.clone()));
             }
             Instruction::Workdir(path) => {
                 if !self.state.has_workdir && !path.starts_with('/') {
@@ -134,7 +154,7 @@ impl Walk<'_> {
                 self.warn(Rule::LegacyKeyValueFormat, span, message);
             }
             Instruction::Expose(words) => {
-                let variables = |name: &str| self.state.variables.get(name).cloned();
+                let variables = |name: &str| self.value(name);
                 let expand = |word: &String| expand_words(word, self.file.directives.escape, &variables).ok();
                 let words: Vec<String> = words.iter().filter_map(expand).flatten().collect();
                 words.iter().for_each(|word| self.port(word, span));
@@ -156,7 +176,7 @@ impl Walk<'_> {
 
     /// Puts variables in and tells which had no value. What cannot be expanded ends the build, which says so better.
     fn expanded(&mut self, instruction: &Instruction, span: Span) -> Option<Instruction> {
-        let variables = |name: &str| self.state.variables.get(name).cloned();
+        let variables = |name: &str| self.value(name);
         let mut expander = Expander::new(self.file.directives.escape, &variables);
         let expanded = instruction.expand_with(&mut expander).ok();
         let unset = expander.unset;
@@ -167,9 +187,11 @@ impl Walk<'_> {
     fn undefined(&mut self, mut unset: Vec<String>, span: Span) {
         unset.sort();
         unset.dedup();
-        for name in unset.into_iter().filter(|name| !self.state.arguments.contains(name)).collect::<Vec<_>>() {
-            let known = self.state.variables.keys().chain(&self.state.arguments).map(String::as_str);
-            let meant = suggest::hint(&name, known);
+        unset.retain(|name| !self.layers().any(|state| state.arguments.contains(name)));
+        for name in unset {
+            let states = std::iter::successors(Some(&self.state), |state| self.below.get(state.base?));
+            let known = states.flat_map(|state| state.variables.keys().chain(&state.arguments).map(String::as_str));
+            let meant = self.hints.hint(&name, known);
             if self.state.is_vague && meant.is_none() {
                 continue;
             }
@@ -184,7 +206,7 @@ impl Walk<'_> {
         let value = given.or_else(|| match &argument.default {
             None => self.globals.values.get(&argument.name).cloned(),
             Some(default) => {
-                let variables = |name: &str| self.state.variables.get(name).cloned();
+                let variables = |name: &str| self.value(name);
                 let mut expander = Expander::new(self.file.directives.escape, &variables);
                 let value = expander.word(default).ok();
                 let unset = expander.unset;
@@ -192,8 +214,10 @@ impl Walk<'_> {
                 value
             }
         });
-        self.state.variables.extend(value.map(|value| (argument.name.clone(), value)));
-        self.state.arguments.push(argument.name.clone());
+        if let Some(value) = value {
+            self.set(argument.name.clone(), value);
+        }
+        self.state.arguments.insert(argument.name.clone());
     }
 
     fn command(&mut self, name: &'static str, command: &CommandLine, span: Span) {

@@ -5,7 +5,7 @@ use super::heredoc::marker;
 use super::instruction::mixed;
 use super::lines::{Complaint, Statement};
 use super::words::{self, Json};
-use crate::{Add, Copy, FileMode, Heredoc, Patterns, Source};
+use crate::{Add, Copy, ExpandError, FileMode, Heredoc, Patterns, Source, expand_word};
 
 pub(super) fn read_copy(
     flags: &[String],
@@ -95,6 +95,9 @@ fn sources(
     if !is_json && marker(&destination).is_some() {
         return Err(Complaint::new("a here-document is no destination").about(destination));
     }
+    if !is_json {
+        refuse_split_quotes(instruction, words.iter().chain([&destination]), escape)?;
+    }
     let mut documents = statement.documents.iter();
     let mut source = |word: String| match (is_json, marker(&word)) {
         (false, Some(_)) => documents.next().map(document).transpose().map(|found| found.unwrap_or(Source::Path(word))),
@@ -107,6 +110,21 @@ fn sources(
             .about(destination));
     }
     Ok((sources, destination))
+}
+
+/// Quotes hold nothing together here; what stands between them has just been taken apart.
+fn refuse_split_quotes<'a>(
+    instruction: &str,
+    mut words: impl Iterator<Item = &'a String>,
+    escape: char,
+) -> Result<(), Complaint> {
+    let is_split =
+        |word: &&String| matches!(expand_word(word, escape, &|_| Some(String::new())), Err(ExpandError::Quote { .. }));
+    words.find(is_split).map_or(Ok(()), |word| {
+        Err(Complaint::new(format!("a quote is not closed in {word}"))
+            .hint(format!(r#"write paths with spaces as JSON: {instruction} ["a b", "c"]"#))
+            .about(word))
+    })
 }
 
 fn document(document: &Heredoc) -> Result<Source, Complaint> {

@@ -1,6 +1,8 @@
 //! From lines to statements: continuations joined, comments left out, here-documents taken along.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::HashMap;
 
 use super::{heredoc, words};
 use crate::{Fault, Heredoc, Span};
@@ -85,11 +87,14 @@ pub(super) struct Reader<'a> {
     lines: &'a Lines<'a>,
     next: usize,
     escape: char,
+    /// Where each line stands for the last time, as it is and without the tabs in front. Made for the first marker that may be
+    /// none: looking through all that follows for each of them would take too long.
+    ends: OnceCell<[HashMap<&'a str, usize>; 2]>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(lines: &'a Lines<'a>, escape: char) -> Self {
-        Self { lines, next: 0, escape }
+        Self { lines, next: 0, escape, ends: OnceCell::new() }
     }
 
     /// Returns the next statement, or nothing at the end.
@@ -168,11 +173,12 @@ impl<'a> Reader<'a> {
 
     fn take_documents(&mut self, statement: &mut Statement<'a>) -> Result<(), Fault> {
         for marker in heredoc::markers(&statement.text) {
-            let start = self.next;
+            // As in 1 << 2, where nobody meant a document.
+            if marker.is_spaced && !self.ends_below(&marker) {
+                continue;
+            }
             match self.document(&marker) {
                 Some(content) => statement.documents.push(marker.into_document(content)),
-                // As in 1 << 2, where nobody meant a document.
-                None if marker.is_spaced => self.next = start,
                 None => {
                     let complaint = Complaint::new(format!("the here-document {} does not end", marker.name))
                         .hint(format!("a line must hold {:?} and nothing else", marker.name))
@@ -183,6 +189,14 @@ impl<'a> Reader<'a> {
         }
         statement.span.last = u32::try_from(self.next).unwrap_or(u32::MAX);
         Ok(())
+    }
+
+    fn ends_below(&self, marker: &heredoc::Marker) -> bool {
+        let ends = self.ends.get_or_init(|| {
+            let numbered = || self.lines.iter().enumerate().map(|(number, line)| (line, number));
+            [numbered().collect(), numbered().map(|(line, number)| (line.trim_start_matches('\t'), number)).collect()]
+        });
+        ends[usize::from(marker.chomp)].get(marker.name.as_str()).is_some_and(|last| *last >= self.next)
     }
 
     fn document(&mut self, marker: &heredoc::Marker) -> Option<String> {

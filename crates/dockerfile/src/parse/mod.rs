@@ -25,6 +25,11 @@ pub(crate) use lines::split;
 pub(crate) use mount::{MountFault, expanded as expanded_mount};
 pub(crate) use words::{at_spaces, outside_quotes};
 
+/// The largest file that is read, in bytes.
+const LARGEST: usize = 8 << 20;
+/// The most stages of a file: names are looked up among them time and again.
+const MOST_STAGES: usize = 4096;
+
 /// Reads a Dockerfile.
 ///
 /// ```
@@ -33,6 +38,9 @@ pub(crate) use words::{at_spaces, outside_quotes};
 /// assert_eq!(file.stages[0].instructions[0].text, "RUN apk add curl");
 /// ```
 pub fn parse(text: &[u8]) -> Result<Dockerfile, Fault> {
+    if text.len() > LARGEST {
+        return Err(Fault::plain(format!("the file is larger than {} MiB", LARGEST >> 20)));
+    }
     let lines = Lines::of(text);
     let directives = directives::read(&lines)?;
     let mut file = Dockerfile {
@@ -66,7 +74,8 @@ fn refuse_later(file: Dockerfile, lines: &Lines<'_>) -> Result<Dockerfile, Fault
     Err(lines.statement(span).fault(complaint))
 }
 
-/// Reads the instruction of an `ONBUILD`, as an image's configuration carries it.
+/// Reads the instruction of an `ONBUILD`, as an image's configuration carries it. Its lines are counted from 1, and its escape
+/// is `\`, whatever the file said that it comes from.
 pub fn parse_trigger(text: &str) -> Result<Located<Instruction>, Fault> {
     let lines = Lines::of(text.as_bytes());
     let mut reader = Reader::new(&lines, '\\');
@@ -89,18 +98,20 @@ fn note(remarks: &mut Remarks, statement: &Statement<'_>) {
 }
 
 fn add(file: &mut Dockerfile, statement: &Statement<'_>) -> Result<(), Complaint> {
-    match (instruction::read(statement, file.directives.escape)?, file.stages.last_mut()) {
-        (Parsed::From(from), _) => file.stages.push(Stage { from: located(statement, from), instructions: Vec::new() }),
-        (Parsed::Instruction(Instruction::Arg(arguments)), None) => file.globals.push(located(statement, arguments)),
-        (Parsed::Instruction(instruction), None) => {
-            let message = format!("{} stands above the first FROM", instruction.name());
-            return Err(Complaint::new(message).hint("only ARG may; name an image to start from first"));
+    match instruction::read(statement, file.directives.escape)? {
+        Parsed::From(_) if file.stages.len() == MOST_STAGES => {
+            return Err(Complaint::new(format!("a file has at most {MOST_STAGES} stages")));
         }
-        (Parsed::Instruction(instruction), Some(_)) => {
+        Parsed::From(from) => file.stages.push(Stage { from: located(statement, from), instructions: Vec::new() }),
+        Parsed::Instruction(Instruction::Arg(arguments)) if file.stages.is_empty() => {
+            file.globals.push(located(statement, arguments));
+        }
+        Parsed::Instruction(instruction) => {
             stage::known_before(file, &instruction)?;
-            if let Some(stage) = file.stages.last_mut() {
-                stage.instructions.push(located(statement, instruction));
-            }
+            let message = || format!("{} stands above the first FROM", instruction.name());
+            let lost = || Complaint::new(message()).hint("only ARG may; name an image to start from first");
+            let stage = file.stages.last_mut().ok_or_else(lost)?;
+            stage.instructions.push(located(statement, instruction));
         }
     }
     Ok(())

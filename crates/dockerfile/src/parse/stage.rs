@@ -33,7 +33,7 @@ fn stage_name(name: &str) -> Result<String, Complaint> {
 /// Refuses to take files from a stage that is not built by then. The stage of the instruction is the last one so far; whether
 /// a name belongs to a later one shows only when that is read, see [`later`].
 pub(super) fn known_before(file: &Dockerfile, instruction: &Instruction) -> Result<(), Complaint> {
-    let current = file.stages.len() - 1;
+    let Some(current) = file.stages.len().checked_sub(1) else { return Ok(()) };
     for name in sources(instruction) {
         let own = file.stages[current].from.value.name.as_deref();
         let earlier = file.stage_before(name, current).is_some();

@@ -5,5 +5,5 @@ mod ports;
 mod units;
 
 pub use mode::FileMode;
-pub(crate) use ports::{ports, shape};
+pub(crate) use ports::{PortList, ports, shape};
 pub(crate) use units::{bytes, duration};

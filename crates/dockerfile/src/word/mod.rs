@@ -6,12 +6,17 @@
 
 mod pattern;
 
+use std::collections::HashSet;
+
 use pattern::Pattern;
 
 /// How deep `${a:-${b:-...}}` may go.
 const DEEPEST: usize = 50;
-/// How much longer than the word itself its expansion may be. Values that double with every `ENV` stay within reason.
-const MOST_ADDED: usize = 1 << 20;
+/// How much values may add to a word. Linux takes no longer variable or argument, and values that double with every `ENV`
+/// stay within reason.
+const MOST_IN_WORD: usize = 128 << 10;
+/// How much they may add to a here-document.
+const MOST_IN_DOCUMENT: usize = 16 << 20;
 
 /// A word with its variables put in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,7 +85,9 @@ pub fn expand_word(
 ) -> Result<Expanded, ExpandError> {
     let mut lexer = Lexer::new(word, Manner::plain(escape), variables);
     let (text, _) = lexer.run()?;
-    Ok(Expanded { text, unset: lexer.unset })
+    let mut seen = HashSet::new();
+    let unset = lexer.unset.into_iter().filter(|name| seen.insert(name.clone())).collect();
+    Ok(Expanded { text, unset })
 }
 
 /// Expands a text that may become several words: they end at spaces outside quotes, also at those of values.
@@ -99,16 +106,17 @@ pub(crate) struct Manner {
     escape: char,
     /// Quotes are characters like others, as in a here-document.
     quotes_are_text: bool,
+    most_added: usize,
 }
 
 impl Manner {
     pub(crate) fn plain(escape: char) -> Self {
-        Self { escape, quotes_are_text: false }
+        Self { escape, quotes_are_text: false, most_added: MOST_IN_WORD }
     }
 
     /// The manner of here-documents, whose escape is `\` whatever the file says.
     pub(crate) fn document() -> Self {
-        Self { escape: '\\', quotes_are_text: true }
+        Self { escape: '\\', quotes_are_text: true, most_added: MOST_IN_DOCUMENT }
     }
 }
 
@@ -292,7 +300,8 @@ impl<'a> Lexer<'a> {
         let (replacement, _) = self.until(Some('}'), true)?;
         let pattern = self.pattern(&pattern)?;
         let value = self.plain_value(name)?;
-        pattern.replace(&value, &replacement, everywhere, MOST_ADDED).ok_or_else(|| self.too_much())
+        let replaced = pattern.replace(&value, &replacement, everywhere, self.manner.most_added);
+        replaced.ok_or_else(|| self.too_much())
     }
 
     fn pattern(&self, text: &str) -> Result<Pattern, ExpandError> {
@@ -302,19 +311,17 @@ impl<'a> Lexer<'a> {
     /// Returns a variable's value, or nothing, which is remembered.
     fn plain_value(&mut self, name: &str) -> Result<String, ExpandError> {
         let value = self.value(name)?;
-        if value.is_none() && !self.unset.iter().any(|known| known == name) {
+        if value.is_none() {
             self.unset.push(name.to_owned());
         }
         Ok(value.unwrap_or_default())
     }
 
     fn value(&mut self, name: &str) -> Result<Option<String>, ExpandError> {
-        if !self.named.iter().any(|known| known == name) {
-            self.named.push(name.to_owned());
-        }
+        self.named.push(name.to_owned());
         let value = (self.variables)(name);
         self.added += value.as_ref().map_or(0, String::len);
-        if self.added > MOST_ADDED { Err(self.too_much()) } else { Ok(value) }
+        if self.added > self.manner.most_added { Err(self.too_much()) } else { Ok(value) }
     }
 
     /// Reads letters, digits and `_`; a name that begins with a digit ends with its digits, and a special one is one character.
