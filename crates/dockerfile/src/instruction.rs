@@ -132,8 +132,8 @@ pub struct Mount {
     pub from: Option<String>,
     /// The path within `from`.
     pub source: Option<String>,
-    /// Where it is mounted: at the working directory without it, but that a secret is at `/run/secrets/ID`, or in its variable alone if it has one, and an agent
-    /// is at `/run/buildkit/ssh_agent.N`, counted from 0 within the instruction.
+    /// Where it is mounted. Without a target a secret is at `/run/secrets/ID`, or in its variable alone if it has one, an
+    /// agent is at `/run/buildkit/ssh_agent.N`, counted from 0 within the instruction, and all else at the working directory.
     pub target: Option<String>,
     /// Whether it is only read. A bind is, unless it says otherwise, and a cache and a tmpfs are not.
     pub read_only: bool,

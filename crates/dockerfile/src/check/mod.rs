@@ -77,7 +77,7 @@ pub fn check(file: &Dockerfile, inputs: &CheckInputs<'_>) -> Vec<Warning> {
 }
 
 /// Tells whether a file has a rule speak.
-pub(crate) fn is_asked_for(file: &Dockerfile, inputs: &CheckInputs<'_>, rule: Rule) -> bool {
+fn is_asked_for(file: &Dockerfile, inputs: &CheckInputs<'_>, rule: Rule) -> bool {
     let names = |some: &Skip| match some {
         Skip::All => true,
         Skip::Rules(names) => names.iter().any(|name| name == rule.name()),
