@@ -105,15 +105,16 @@ impl Default for Skip {
 }
 
 impl Dockerfile {
-    /// Returns the number of the stage that is called `name`, or whose number `name` is. Of two stages of one name it is the
-    /// later one.
+    /// Returns the number of the stage that is called `name`, or whose number `name` is. Of two stages of one name it
+    /// is the later one.
     pub fn stage(&self, name: &str) -> Option<usize> {
         let lower = name.to_ascii_lowercase();
         let named = self.stages.iter().rposition(|stage| stage.from.value.name.as_deref() == Some(lower.as_str()));
         named.or_else(|| name.parse().ok().filter(|number| *number < self.stages.len()))
     }
 
-    /// Returns the number of the stage that `name` or a number means to stage `current`: an earlier one, and of two the nearer.
+    /// Returns the number of the stage that `name` or a number means to stage `current`: an earlier one, and of two the
+    /// nearer.
     pub fn stage_before(&self, name: &str, current: usize) -> Option<usize> {
         let earlier = &self.stages[..current.min(self.stages.len())];
         let is_named =

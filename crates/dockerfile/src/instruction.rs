@@ -94,8 +94,8 @@ pub struct Heredoc {
     pub content: String,
     /// Whether variables are put in: the word was not quoted.
     pub expand: bool,
-    /// Whether tabs at the start of lines are dropped (`<<-`). They are still in `content` for `RUN`, where the shell drops
-    /// them, and gone for `COPY` and `ADD`.
+    /// Whether tabs at the start of lines are dropped (`<<-`). They are still in `content` for `RUN`, where the shell
+    /// drops them, and gone for `COPY` and `ADD`.
     pub chomp: bool,
     /// The descriptor in front of the marker, as in `3<<EOF`.
     pub fd: Option<u32>,
@@ -121,7 +121,8 @@ pub enum Security {
     Insecure,
 }
 
-/// `RUN --mount`. What depends on a variable is missing before [`Instruction::expand`], and nothing is missing after it.
+/// `RUN --mount`. What depends on a variable is missing before [`Instruction::expand`], and nothing is missing after
+/// it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mount {
     /// The flag's value as it is written.
@@ -132,15 +133,16 @@ pub struct Mount {
     pub from: Option<String>,
     /// The path within `from`.
     pub source: Option<String>,
-    /// Where it is mounted. Without a target a secret is at `/run/secrets/ID`, or in its variable alone if it has one, an
-    /// agent is at `/run/buildkit/ssh_agent.N`, counted from 0 within the instruction, and all else at the working directory.
+    /// Where it is mounted. Without a target a secret is at `/run/secrets/ID`, or in its variable alone if it has one,
+    /// an agent is at `/run/buildkit/ssh_agent.N`, counted from 0 within the instruction, and all else at the working
+    /// directory.
     pub target: Option<String>,
     /// Whether it is only read. A bind is, unless it says otherwise, and a cache and a tmpfs are not.
     pub read_only: bool,
     /// Who may use a cache at the same time.
     pub sharing: Sharing,
-    /// The name of a cache, a secret or an agent. A secret has one; a cache without one is named by its target, and an agent
-    /// is `default`.
+    /// The name of a cache, a secret or an agent. A secret has one; a cache without one is named by its target, and an
+    /// agent is `default`.
     pub id: Option<String>,
     /// The most that a tmpfs holds, in bytes.
     pub size: Option<u64>,
@@ -276,8 +278,8 @@ pub enum HealthCheck {
 }
 
 impl Run {
-    /// Returns what the shell is given, or nothing for a command in words. A here-document that is all there is becomes the
-    /// script itself, so that it works with shells that know none.
+    /// Returns what the shell is given, or nothing for a command in words. A here-document that is all there is becomes
+    /// the script itself, so that it works with shells that know none.
     pub fn script(&self) -> Option<Script> {
         let CommandLine::Shell(line) = &self.command else { return None };
         match (crate::parse::marker(line), self.heredocs.as_slice()) {

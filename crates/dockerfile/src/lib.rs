@@ -1,10 +1,10 @@
 //! The language of a Dockerfile: what it says, what its words stand for, and what is to be said about it. No I/O.
 //!
-//! [`parse`] turns a text into a [`Dockerfile`]: directives, stages, [`Instruction`]s, each with the lines it stands on. Words
-//! stay as they were written, since what a variable holds is known only while stages are built: [`Instruction::expand`] and
-//! [`From::expand`] put values in. [`Ignore`] says what of a context is left out, [`Glob`] which files a source of `COPY`
-//! names, and [`check()`] gives advice. What an instruction does is the business of whoever builds. Start reading at
-//! `parse/mod.rs`; the nouns are in `file.rs` and `instruction.rs`.
+//! [`parse`] turns a text into a [`Dockerfile`]: directives, stages, [`Instruction`]s, each with the lines it stands
+//! on. Words stay as they were written, since what a variable holds is known only while stages are built:
+//! [`Instruction::expand`] and [`From::expand`] put values in. [`Ignore`] says what of a context is left out, [`Glob`]
+//! which files a source of `COPY` names, and [`check()`] gives advice. What an instruction does is the business of
+//! whoever builds. Start reading at `parse/mod.rs`; the nouns are in `file.rs` and `instruction.rs`.
 
 mod check;
 mod expand;

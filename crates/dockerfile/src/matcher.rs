@@ -1,8 +1,8 @@
 //! One pattern over paths: `*` and `?` within a name, `[...]`, and `**` across directories.
 //!
-//! A pattern is compiled to a row of tokens, and a path is read once with the set of places in that row at which the match
-//! may stand, so that the time is bounded by the product of both lengths whatever they hold. Most patterns never come to
-//! that: a text that each match begins with, or must have somewhere, decides.
+//! A pattern is compiled to a row of tokens, and a path is read once with the set of places in that row at which the
+//! match may stand, so that the time is bounded by the product of both lengths whatever they hold. Most patterns never
+//! come to that: a text that each match begins with, or must have somewhere, decides.
 
 /// A compiled pattern.
 #[derive(Debug, Clone)]

@@ -176,11 +176,15 @@ const REFERENCES: &[&str] = &[
 ];
 
 const DOCKERFILES: &[&str] = &[
-    "# syntax=docker/dockerfile:1\n# escape=`\n# check=skip=all;error=true\nARG V=1\nFROM --platform=$BUILDPLATFORM a:$V AS b\n\
-     RUN a `\n  # c\n\n  && d\nFROM b\nCOPY --from=b --chown=a:b --chmod=u+rwX --link --parents --exclude=*.md x y/ /z/\n",
-    "FROM scratch\nRUN --mount=type=cache,target=/c,sharing=locked --mount=type=secret,id=s,env=S --network=none \\\n cat <<A <<-'B'\n\
+    "# syntax=docker/dockerfile:1\n# escape=`\n# check=skip=all;error=true\nARG V=1\n\
+     FROM --platform=$BUILDPLATFORM a:$V AS b\n\
+     RUN a `\n  # c\n\n  && d\nFROM b\n\
+     COPY --from=b --chown=a:b --chmod=u+rwX --link --parents --exclude=*.md x y/ /z/\n",
+    "FROM scratch\nRUN --mount=type=cache,target=/c,sharing=locked --mount=type=secret,id=s,env=S --network=none \\\n \
+     cat <<A <<-'B'\n\
      1\nA\n\t2\n\tB\nCOPY <<EOF <<\"F\" /x/\n${a:-b}\nEOF\n$c\nF\nONBUILD COPY <<EOF /y\nz\nEOF\n",
-    "FROM a\nENV a=1 b=\"$a c\" d=e\\ f\nENV g h\nLABEL \"i j\"='k'\nARG l m=${n:-o}\nWORKDIR p\nUSER q:r\nVOLUME [\"/s\"] \n\
+    "FROM a\nENV a=1 b=\"$a c\" d=e\\ f\nENV g h\nLABEL \"i j\"='k'\nARG l m=${n:-o}\n\
+     WORKDIR p\nUSER q:r\nVOLUME [\"/s\"] \n\
      EXPOSE 80 8000-8002/udp $t\nSTOPSIGNAL 9\nSHELL [\"/bin/sh\", \"-c\"]\nCMD [\"u\"]\nENTRYPOINT v\nMAINTAINER w\n\
      HEALTHCHECK --interval=1m30s --timeout=3s --retries=2 CMD x\nADD --checksum=sha256:0 --unpack=true https://y z\n",
 ];

@@ -58,7 +58,8 @@ fn platforms() -> BTreeMap<String, String> {
     parts("TARGET").into_iter().chain(parts("BUILD")).collect()
 }
 
-/// The longest value that advice is given by. A build knows longer ones; whoever only looks need not keep thousands of them.
+/// The longest value that advice is given by. A build knows longer ones; whoever only looks need not keep thousands of
+/// them.
 const LONGEST: usize = 1 << 10;
 
 pub(super) fn within_reason(value: String) -> String {

@@ -1,8 +1,8 @@
 //! Advice about a file that can be built: the rules that Docker's builder has, by the same names.
 //!
-//! What can be seen in the lines alone is in [`layout`], what `FROM` says in [`base`]; [`stage`] follows the stages as a build
-//! would, with the variables each has at each place. Where it cannot be known what a base image brings, advice errs on the
-//! side of silence.
+//! What can be seen in the lines alone is in [`layout`], what `FROM` says in [`base`]; [`stage`] follows the stages as
+//! a build would, with the variables each has at each place. Where it cannot be known what a base image brings, advice
+//! errs on the side of silence.
 
 mod base;
 mod layout;
@@ -24,10 +24,11 @@ pub struct CheckInputs<'a> {
     pub all_stages: bool,
     /// Values of `ARG`s that the builder gives.
     pub build_args: BTreeMap<String, String>,
-    /// The values that are there unasked: `TARGETPLATFORM`, `BUILDPLATFORM` and their parts. Those of this machine, if unset.
+    /// The values that are there unasked: `TARGETPLATFORM`, `BUILDPLATFORM` and their parts. Those of this machine, if
+    /// unset.
     pub platform_args: BTreeMap<String, String>,
-    /// What is known of base images, by the image as `FROM` names it once expanded. One that is not in here may bring any
-    /// variable.
+    /// What is known of base images, by the image as `FROM` names it once expanded. One that is not in here may bring
+    /// any variable.
     pub images: BTreeMap<String, ImageFacts>,
     /// What the context leaves out.
     pub ignore: Option<&'a Ignore>,
@@ -63,8 +64,8 @@ impl Warning {
     }
 }
 
-/// Gives advice about a file, in the order of its lines. What the file itself says about rules is obeyed; whether warnings end
-/// a build is up to the builder, who finds it in [`crate::Checks::error`].
+/// Gives advice about a file, in the order of its lines. What the file itself says about rules is obeyed; whether
+/// warnings end a build is up to the builder, who finds it in [`crate::Checks::error`].
 pub fn check(file: &Dockerfile, inputs: &CheckInputs<'_>) -> Vec<Warning> {
     let mut warnings = Vec::new();
     layout::check(file, &mut warnings);

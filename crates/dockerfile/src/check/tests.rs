@@ -71,7 +71,8 @@ fn experimental_rules_speak_when_asked() {
     let with = CheckInputs { ignore: Some(&ignore), experimental: true, ..inputs() };
     assert_eq!(warnings(text, &with), [("CopyIgnoredFile", 2), ("CopyIgnoredFile", 2)]);
     assert_eq!(warnings(text, &CheckInputs { experimental: false, ..with.clone() }), []);
-    let text = "# syntax=a\n# other\nARG A\n# B is good\nARG B\n# what\nFROM x AS c\n# what\n\n# c it\nFROM x AS c2\n# z\n#\nARG D";
+    let text = "# syntax=a\n# other\nARG A\n# B is good\nARG B\n# what\nFROM x AS c\n# what\n\n# c it\n\
+                FROM x AS c2\n# z\n#\nARG D";
     let expected = [
         ("InvalidDefinitionDescription", 3),
         ("InvalidDefinitionDescription", 7),
@@ -109,7 +110,8 @@ fn what_is_given_and_known_counts() {
 
 #[test]
 fn stages_that_are_not_built_are_passed_over() {
-    let text = "FROM x AS a\nWORKDIR a\nFROM x AS b\nWORKDIR b\nFROM x AS c\nCOPY --from=a f f\nRUN --mount=from=a,target=/a b";
+    let text = "FROM x AS a\nWORKDIR a\nFROM x AS b\nWORKDIR b\nFROM x AS c\nCOPY --from=a f f\n\
+                RUN --mount=from=a,target=/a b";
     let with = CheckInputs { all_stages: false, ..inputs() };
     assert_eq!(warnings(text, &with), [("WorkdirRelativePath", 2)]);
     assert_eq!(warnings(text, &CheckInputs { target: Some("b"), ..with }), [("WorkdirRelativePath", 4)]);

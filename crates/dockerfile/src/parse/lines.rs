@@ -87,8 +87,8 @@ pub(super) struct Reader<'a> {
     lines: &'a Lines<'a>,
     next: usize,
     escape: char,
-    /// Where each line stands for the last time, as it is and without the tabs in front. Made for the first marker that may be
-    /// none: looking through all that follows for each of them would take too long.
+    /// Where each line stands for the last time, as it is and without the tabs in front. Made for the first marker that
+    /// may be none: looking through all that follows for each of them would take too long.
     ends: OnceCell<[HashMap<&'a str, usize>; 2]>,
 }
 
@@ -127,7 +127,8 @@ impl<'a> Reader<'a> {
         Some((u32::try_from(self.next).unwrap_or(u32::MAX), line))
     }
 
-    /// Joins the line that was just read with those that continue it. Comments and empty lines between them do not end it.
+    /// Joins the line that was just read with those that continue it. Comments and empty lines between them do not end
+    /// it.
     fn joined(&mut self, first: u32) -> Statement<'a> {
         self.next -= 1;
         let (mut text, mut source, mut gap) = (String::new(), Vec::new(), None);

@@ -1,5 +1,5 @@
-//! From a text to a [`Dockerfile`]: [`lines`] makes statements of lines, [`instruction`] makes instructions of statements, and
-//! here they become stages that know of one another what they must.
+//! From a text to a [`Dockerfile`]: [`lines`] makes statements of lines, [`instruction`] makes instructions of
+//! statements, and here they become stages that know of one another what they must.
 
 mod copy;
 mod directives;
@@ -74,8 +74,8 @@ fn refuse_later(file: Dockerfile, lines: &Lines<'_>) -> Result<Dockerfile, Fault
     Err(lines.statement(span).fault(complaint))
 }
 
-/// Reads the instruction of an `ONBUILD`, as an image's configuration carries it. Its lines are counted from 1, and its escape
-/// is `\`, whatever the file said that it comes from.
+/// Reads the instruction of an `ONBUILD`, as an image's configuration carries it. Its lines are counted from 1, and its
+/// escape is `\`, whatever the file said that it comes from.
 pub fn parse_trigger(text: &str) -> Result<Located<Instruction>, Fault> {
     let lines = Lines::of(text.as_bytes());
     let mut reader = Reader::new(&lines, '\\');

@@ -30,8 +30,8 @@ fn stage_name(name: &str) -> Result<String, Complaint> {
         .ok_or_else(|| wrong().hint("begin with a letter; letters, digits, '-', '_' and '.' may follow"))
 }
 
-/// Refuses to take files from a stage that is not built by then. The stage of the instruction is the last one so far; whether
-/// a name belongs to a later one shows only when that is read, see [`later`].
+/// Refuses to take files from a stage that is not built by then. The stage of the instruction is the last one so far;
+/// whether a name belongs to a later one shows only when that is read, see [`later`].
 pub(super) fn known_before(file: &Dockerfile, instruction: &Instruction) -> Result<(), Complaint> {
     let Some(current) = file.stages.len().checked_sub(1) else { return Ok(()) };
     for name in sources(instruction) {

@@ -21,7 +21,8 @@ fn fault(text: &str) -> Fault {
 #[test]
 fn a_file_is_arguments_and_stages() {
     let file = file(
-        "# syntax=docker/dockerfile:1\n\nARG V=1 W\nFROM --platform=$BUILDPLATFORM go:$V as Build\nRUN make\n\nFROM scratch\n\
+        "# syntax=docker/dockerfile:1\n\nARG V=1 W\nFROM --platform=$BUILDPLATFORM go:$V as Build\nRUN make\n\n\
+         FROM scratch\n\
          COPY --from=build /out /\n",
     );
     assert_eq!(file.directives.syntax.as_deref(), Some("docker/dockerfile:1"));
@@ -114,10 +115,11 @@ fn health_checks_have_times() {
 
 #[test]
 fn runs_have_flags_and_documents() {
-    let Instruction::Run(run) = one(
-        "RUN --mount=type=cache,target=/c --network=none --security=insecure --device=x.com/y=all \\\n  cat <<A <<-'B' > out\n\
-         1\nA\n\t2\n\tB",
-    ) else {
+    let Instruction::Run(run) =
+        one("RUN --mount=type=cache,target=/c --network=none --security=insecure --device=x.com/y=all \\\n  \
+         cat <<A <<-'B' > out\n\
+         1\nA\n\t2\n\tB")
+    else {
         panic!("no run")
     };
     assert_eq!(
@@ -261,10 +263,12 @@ fn of_two_stages_of_one_name_the_nearer_is_meant() {
 #[test]
 fn what_is_found_in_the_wild_is_read() {
     let file = file(
-        "# syntax=docker/dockerfile:1\nARG DEBUG\nFROM alpine AS base-linux\nFROM base-$TARGETOS${DEBUG:+-debug} AS all\n\
+        "# syntax=docker/dockerfile:1\nARG DEBUG\nFROM alpine AS base-linux\n\
+         FROM base-$TARGETOS${DEBUG:+-debug} AS all\n\
          ARG FLAGS=\"--static\"\nARG GCFLAGS=${DEBUG:+\"all=-N -l\"}\nENV HOME /home/user\n\
          RUN --mount=from=base-linux \\\n  --mount=target=/root/.cache,type=cache <<EOT\n  set -e\n  # a comment\n\n  \
-         make \\\n    all\nEOT\nCOPY --link --chmod=755 <<EOF /entry.sh\n#!/bin/sh\nexec x -l \\${PORT:-5} \\\\\n  \"\\$@\"\nEOF\n\
+         make \\\n    all\nEOT\n\
+         COPY --link --chmod=755 <<EOF /entry.sh\n#!/bin/sh\nexec x -l \\${PORT:-5} \\\\\n  \"\\$@\"\nEOF\n\
          RUN <<A cat && <<B tr a b\na\nA\nb\nB\nENTRYPOINT [\"/entry.sh\"]\n",
     );
     let instructions = &file.stages[1].instructions;
@@ -309,7 +313,8 @@ proptest! {
         match parse(text.as_bytes()) {
             Err(fault) => drop(fault.render("Dockerfile", text.as_bytes())),
             Ok(file) => for instruction in file.stages.iter().flat_map(|stage| &stage.instructions) {
-                let _ = instruction.value.expand(file.directives.escape, &|name| (name.len() < 3).then(|| "1 2".into()));
+                let variables = |name: &str| (name.len() < 3).then(|| "1 2".into());
+                let _ = instruction.value.expand(file.directives.escape, &variables);
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Words: quotes, escapes and variables, as Docker takes them.
 //!
-//! It is much like a shell's, and not the same: an unset variable is empty, a pattern knows `*` and `?` only, and a word that
-//! a variable brings is split again where several words are asked for. All forms are read from left to right in one pass; what
-//! a value holds is never read as a word again, so nothing here can run in circles.
+//! It is much like a shell's, and not the same: an unset variable is empty, a pattern knows `*` and `?` only, and a
+//! word that a variable brings is split again where several words are asked for. All forms are read from left to right
+//! in one pass; what a value holds is never read as a word again, so nothing here can run in circles.
 
 mod pattern;
 
@@ -12,8 +12,8 @@ use pattern::Pattern;
 
 /// How deep `${a:-${b:-...}}` may go.
 const DEEPEST: usize = 50;
-/// How much values may add to a word. Linux takes no longer variable or argument, and values that double with every `ENV`
-/// stay within reason.
+/// How much values may add to a word. Linux takes no longer variable or argument, and values that double with every
+/// `ENV` stay within reason.
 const MOST_IN_WORD: usize = 128 << 10;
 /// How much they may add to a here-document.
 const MOST_IN_DOCUMENT: usize = 16 << 20;
@@ -324,7 +324,8 @@ impl<'a> Lexer<'a> {
         if self.added > self.manner.most_added { Err(self.too_much()) } else { Ok(value) }
     }
 
-    /// Reads letters, digits and `_`; a name that begins with a digit ends with its digits, and a special one is one character.
+    /// Reads letters, digits and `_`; a name that begins with a digit ends with its digits, and a special one is one
+    /// character.
     fn name(&mut self) -> String {
         let first = self.peek();
         let length = match first {

@@ -1,7 +1,7 @@
 //! The patterns of `${name#pattern}` and its kin: `*` is any text, `?` any character, and there is no more.
 //!
-//! Such a pattern is pieces of fixed length with gaps between them, so matching never has to go back: the first place where
-//! a piece fits is as good as any, and for the longest match the last one is.
+//! Such a pattern is pieces of fixed length with gaps between them, so matching never has to go back: the first place
+//! where a piece fits is as good as any, and for the longest match the last one is.
 
 use std::iter;
 
@@ -24,8 +24,8 @@ impl Unit {
 }
 
 impl Pattern {
-    /// Reads a pattern. `\` takes its meaning from `*`, `?` and itself, and stands before `}` and `/` for the sake of what
-    /// surrounds the pattern.
+    /// Reads a pattern. `\` takes its meaning from `*`, `?` and itself, and stands before `}` and `/` for the sake of
+    /// what surrounds the pattern.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut pieces = vec![Vec::new()];
         let mut characters = text.chars();
@@ -63,7 +63,8 @@ impl Pattern {
         characters[end..].iter().rev().collect()
     }
 
-    /// Replaces the first match or all of them, as long as they can be. Nothing is returned if the result grows too long.
+    /// Replaces the first match or all of them, as long as they can be. Nothing is returned if the result grows too
+    /// long.
     pub(super) fn replace(&self, value: &str, with: &str, everywhere: bool, most: usize) -> Option<String> {
         let characters: Vec<char> = value.chars().collect();
         let mut text = String::with_capacity(value.len());
