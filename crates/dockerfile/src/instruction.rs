@@ -76,6 +76,15 @@ pub struct Run {
     pub devices: Vec<String>,
 }
 
+/// What a `RUN` in shell form comes to, its here-documents taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Script {
+    /// A text for the shell.
+    Shell(String),
+    /// A program of its own: a here-document that begins with `#!`.
+    Program(String),
+}
+
 /// A text that stands below the line it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heredoc {
@@ -85,8 +94,8 @@ pub struct Heredoc {
     pub content: String,
     /// Whether variables are put in: the word was not quoted.
     pub expand: bool,
-    /// Whether tabs at the start of lines are dropped (`<<-`). They are still in `content` for `RUN`, where the shell drops
-    /// them, and gone for `COPY` and `ADD`.
+    /// Whether tabs at the start of lines are dropped (`<<-`). They are still in `content` for `RUN`, where the shell
+    /// drops them, and gone for `COPY` and `ADD`.
     pub chomp: bool,
     /// The descriptor in front of the marker, as in `3<<EOF`.
     pub fd: Option<u32>,
@@ -112,28 +121,34 @@ pub enum Security {
     Insecure,
 }
 
-/// `RUN --mount`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `RUN --mount`. What depends on a variable is missing before [`Instruction::expand`], and nothing is missing after
+/// it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mount {
+    /// The flag's value as it is written.
+    pub written: String,
     /// What it is.
     pub kind: MountKind,
     /// The stage, image or context that it comes from.
     pub from: Option<String>,
     /// The path within `from`.
     pub source: Option<String>,
-    /// Where it is mounted. A secret and a socket of ssh have their usual place when this is empty.
+    /// Where it is mounted. Without a target a secret is at `/run/secrets/ID`, or in its variable alone if it has one,
+    /// an agent is at `/run/buildkit/ssh_agent.N`, counted from 0 within the instruction, and all else at the working
+    /// directory.
     pub target: Option<String>,
-    /// Whether it is only read. A bind is, unless it says otherwise.
+    /// Whether it is only read. A bind is, unless it says otherwise, and a cache and a tmpfs are not.
     pub read_only: bool,
     /// Who may use a cache at the same time.
     pub sharing: Sharing,
-    /// The name of a cache, a secret or an agent.
+    /// The name of a cache, a secret or an agent. A secret has one; a cache without one is named by its target, and an
+    /// agent is `default`.
     pub id: Option<String>,
     /// The most that a tmpfs holds, in bytes.
     pub size: Option<u64>,
     /// Whether the build fails without the secret or the agent.
     pub required: bool,
-    /// Permissions.
+    /// Permissions. A cache, a secret and an agent have them, as well as an owner and a group.
     pub mode: Option<u32>,
     /// The owner.
     pub uid: Option<u32>,
@@ -144,9 +159,10 @@ pub struct Mount {
 }
 
 /// What is mounted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum MountKind {
     /// Files of the context, a stage or an image.
+    #[default]
     Bind,
     /// A directory that outlives the build.
     Cache,
@@ -156,6 +172,22 @@ pub enum MountKind {
     Secret,
     /// The socket of an agent.
     Ssh,
+}
+
+impl MountKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Bind, Self::Cache, Self::Tmpfs, Self::Secret, Self::Ssh];
+
+    /// Returns the word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bind => "bind",
+            Self::Cache => "cache",
+            Self::Tmpfs => "tmpfs",
+            Self::Secret => "secret",
+            Self::Ssh => "ssh",
+        }
+    }
 }
 
 /// How a cache is shared by builds that run at the same time.
@@ -245,7 +277,56 @@ pub enum HealthCheck {
     },
 }
 
+impl Run {
+    /// Returns what the shell is given, or nothing for a command in words. A here-document that is all there is becomes
+    /// the script itself, so that it works with shells that know none.
+    pub fn script(&self) -> Option<Script> {
+        let CommandLine::Shell(line) = &self.command else { return None };
+        match (crate::parse::marker(line), self.heredocs.as_slice()) {
+            (Some(_), [document]) => {
+                let text = document.chomped();
+                Some(if text.starts_with("#!") { Script::Program(text) } else { Script::Shell(text) })
+            }
+            _ => {
+                let documents = self.heredocs.iter().map(|document| format!("\n{}{}", document.content, document.name));
+                Some(Script::Shell(std::iter::once(line.clone()).chain(documents).collect()))
+            }
+        }
+    }
+}
+
+impl Heredoc {
+    /// Returns the text without the tabs that `<<-` drops.
+    pub fn chomped(&self) -> String {
+        if !self.chomp {
+            return self.content.clone();
+        }
+        self.content.split_inclusive('\n').map(|line| line.trim_start_matches('\t')).collect()
+    }
+}
+
 impl Instruction {
+    /// The word of each instruction that a stage can have.
+    pub const NAMES: [&str; 17] = [
+        "ADD",
+        "ARG",
+        "CMD",
+        "COPY",
+        "ENTRYPOINT",
+        "ENV",
+        "EXPOSE",
+        "HEALTHCHECK",
+        "LABEL",
+        "MAINTAINER",
+        "ONBUILD",
+        "RUN",
+        "SHELL",
+        "STOPSIGNAL",
+        "USER",
+        "VOLUME",
+        "WORKDIR",
+    ];
+
     /// Returns the word that the instruction begins with.
     pub fn name(&self) -> &'static str {
         match self {

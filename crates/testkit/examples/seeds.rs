@@ -20,6 +20,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     write(root, "config", configs().iter().map(bytes))?;
     write(root, "answers", scripts().into_iter())?;
     write(root, "reference", REFERENCES.iter().map(|text| text.as_bytes().to_vec()))?;
+    write(root, "dockerfile", DOCKERFILES.iter().map(|text| text.as_bytes().to_vec()))?;
+    write(root, "ignore", IGNORES.iter().map(|text| text.as_bytes().to_vec()))?;
+    write(root, "expand", WORDS.iter().map(|text| text.as_bytes().to_vec()))?;
     Ok(())
 }
 
@@ -170,4 +173,31 @@ const REFERENCES: &[&str] = &[
     "eg/a:1@sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
     "linux/arm64/v8",
     "../a",
+];
+
+const DOCKERFILES: &[&str] = &[
+    "# syntax=docker/dockerfile:1\n# escape=`\n# check=skip=all;error=true\nARG V=1\n\
+     FROM --platform=$BUILDPLATFORM a:$V AS b\n\
+     RUN a `\n  # c\n\n  && d\nFROM b\n\
+     COPY --from=b --chown=a:b --chmod=u+rwX --link --parents --exclude=*.md x y/ /z/\n",
+    "FROM scratch\nRUN --mount=type=cache,target=/c,sharing=locked --mount=type=secret,id=s,env=S --network=none \\\n \
+     cat <<A <<-'B'\n\
+     1\nA\n\t2\n\tB\nCOPY <<EOF <<\"F\" /x/\n${a:-b}\nEOF\n$c\nF\nONBUILD COPY <<EOF /y\nz\nEOF\n",
+    "FROM a\nENV a=1 b=\"$a c\" d=e\\ f\nENV g h\nLABEL \"i j\"='k'\nARG l m=${n:-o}\n\
+     WORKDIR p\nUSER q:r\nVOLUME [\"/s\"] \n\
+     EXPOSE 80 8000-8002/udp $t\nSTOPSIGNAL 9\nSHELL [\"/bin/sh\", \"-c\"]\nCMD [\"u\"]\nENTRYPOINT v\nMAINTAINER w\n\
+     HEALTHCHECK --interval=1m30s --timeout=3s --retries=2 CMD x\nADD --checksum=sha256:0 --unpack=true https://y z\n",
+];
+
+const IGNORES: &[&str] = &[
+    "*\n!src\nsrc/**/*.o\n# a comment\n\0src/a/b.o",
+    "a/**/b\n**c\n!**/d?\n[a-c]*/[^x]\n\0a/x/y/b",
+    "**/node_modules\n/b/../c/\n\\!e\n\0c/d",
+];
+
+const WORDS: &[&str] = &[
+    "$a ${b} ${c:-d} ${e+f} ${a:?g}",
+    "${c#*/}${c##*c}${c%?}${c%%\\?*}${a/x/y}${a// /${b:-z}}",
+    "'$a' \"$a\\\"\" a\\ b \\$c",
+    "`$a`` \"`$b\"",
 ];

@@ -37,9 +37,9 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("store", 2, &["oci", "sys"]),
     ("registry", 2, &["oci"]),
     ("trust", 2, &["oci"]),
+    ("dockerfile", 2, &["oci"]),
     ("sys", 1, &[]),
     ("oci", 1, &[]),
-    ("dockerfile", 1, &[]),
     ("trace", 1, &[]),
 ];
 

@@ -1,25 +1,48 @@
-//! Advice about a file that can be built.
+//! Advice about a file that can be built: the rules that Docker's builder has, by the same names.
+//!
+//! What can be seen in the lines alone is in [`layout`], what `FROM` says in [`base`]; [`stage`] follows the stages as
+//! a build would, with the variables each has at each place. Where it cannot be known what a base image brings, advice
+//! errs on the side of silence.
+
+mod base;
+mod layout;
+mod rule;
+mod stage;
 
 use std::collections::BTreeMap;
 
-use crate::{Dockerfile, Ignore, Span};
+pub use rule::Rule;
+
+use crate::{Dockerfile, Ignore, Skip, Span};
 
 /// What advice depends on beside the file.
 #[derive(Debug, Clone, Default)]
 pub struct CheckInputs<'a> {
     /// The stage that is built; the last, if unset.
     pub target: Option<&'a str>,
+    /// Whether stages are looked at that the target does not need.
+    pub all_stages: bool,
     /// Values of `ARG`s that the builder gives.
     pub build_args: BTreeMap<String, String>,
-    /// The values that are there unasked: `TARGETPLATFORM`, `BUILDPLATFORM` and their parts.
+    /// The values that are there unasked: `TARGETPLATFORM`, `BUILDPLATFORM` and their parts. Those of this machine, if
+    /// unset.
     pub platform_args: BTreeMap<String, String>,
-    /// The names of variables that base images set, by the image as `FROM` names it once expanded. Of an image that is not
-    /// in here, any variable may come.
-    pub image_variables: BTreeMap<String, Vec<String>>,
+    /// What is known of base images, by the image as `FROM` names it once expanded. One that is not in here may bring
+    /// any variable.
+    pub images: BTreeMap<String, ImageFacts>,
     /// What the context leaves out.
     pub ignore: Option<&'a Ignore>,
     /// Whether experimental rules speak, whatever the file says.
     pub experimental: bool,
+}
+
+/// What is known of a base image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageFacts {
+    /// Its variables.
+    pub variables: BTreeMap<String, String>,
+    /// Whether it names a shell of its own.
+    pub has_shell: bool,
 }
 
 /// A remark about lines of the file.
@@ -33,32 +56,43 @@ pub struct Warning {
     pub span: Span,
 }
 
-/// A rule of good style.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rule {
-    /// Names of stages are in lower case.
-    StageNameCasing,
-}
-
-impl Rule {
-    /// Returns the name that everybody knows it by.
-    pub fn name(self) -> &'static str {
-        "StageNameCasing"
-    }
-
-    /// Returns what the rule asks for.
-    pub fn description(self) -> &'static str {
-        ""
-    }
-
-    /// Returns where more is said about it.
-    pub fn url(self) -> String {
-        String::new()
+impl Warning {
+    /// Makes the one warning that needs the image itself: it is for another platform than the stage was to be.
+    pub fn base_image_platform(span: Span, image: &str, expected: &str, actual: &str) -> Self {
+        let message = format!("{image} is for {actual}, and the stage was to be for {expected}");
+        Self { rule: Rule::InvalidBaseImagePlatform, message, span }
     }
 }
 
-/// Gives advice about a file, in the order of its lines.
+/// Gives advice about a file, in the order of its lines. What the file itself says about rules is obeyed; whether
+/// warnings end a build is up to the builder, who finds it in [`crate::Checks::error`].
 pub fn check(file: &Dockerfile, inputs: &CheckInputs<'_>) -> Vec<Warning> {
-    let _ = (file, inputs);
-    Vec::new()
+    let mut warnings = Vec::new();
+    layout::check(file, &mut warnings);
+    let globals = base::Globals::of(file, inputs);
+    base::check(file, &globals, &mut warnings);
+    stage::check(file, inputs, &globals, &mut warnings);
+    warnings.retain(|warning| is_asked_for(file, inputs, warning.rule));
+    warnings.sort_by_key(|warning| warning.span.first);
+    warnings
 }
+
+/// Tells whether a file has a rule speak.
+fn is_asked_for(file: &Dockerfile, inputs: &CheckInputs<'_>, rule: Rule) -> bool {
+    let names = |some: &Skip| match some {
+        Skip::All => true,
+        Skip::Rules(names) => names.iter().any(|name| name == rule.name()),
+    };
+    let checks = &file.directives.check;
+    !names(&checks.skip) && (!rule.is_experimental() || inputs.experimental || names(&checks.experimental))
+}
+
+impl Dockerfile {
+    /// Tells whether the file asks for silence about a rule, for warnings that are made elsewhere.
+    pub fn skips(&self, rule: Rule) -> bool {
+        !is_asked_for(self, &CheckInputs { experimental: true, ..CheckInputs::default() }, rule)
+    }
+}
+
+#[cfg(test)]
+mod tests;
