@@ -1,10 +1,10 @@
 //! What one instruction comes to: a change of what the image says, or a step.
 
-use dockerfile::{CommandLine, Instruction, Located, MountKind, NetworkMode, Security, Span};
+use dockerfile::{CommandLine, Instruction, Located, MountKind, NetworkMode, Script, Security, Span};
 
 use super::plan::{Draft, Planner};
 use super::scope::PROXIES;
-use super::{Copy, Item, Mount, Op, Run, Source, Step, Unpack, Workdir, command, dedented, words};
+use super::{Copy, Item, Mount, Op, Run, Source, Step, Unpack, Workdir, command, words};
 use crate::StepNetwork;
 use crate::error::BuildError;
 use crate::paths::{absolute, is_remote, is_repository};
@@ -172,17 +172,17 @@ impl Planner<'_> {
     fn mount(&mut self, draft: &Draft, mount: &dockerfile::Mount, span: Span) -> Result<Mount, BuildError> {
         let workdir = draft.document.workdir();
         let target = mount.target.as_deref().map(|target| absolute(workdir, target));
-        let wanted = |target: Option<String>| target.ok_or_else(|| self.wrong(span, "a mount needs a target"));
+        let or_here = |target: Option<String>| target.unwrap_or_else(|| workdir.to_owned());
         let owner = (mount.uid.unwrap_or(0), mount.gid.unwrap_or(0));
         Ok(match mount.kind {
             MountKind::Bind => {
-                let target = wanted(target)?;
+                let target = or_here(target);
                 let from = self.mount_source(draft, mount, span)?.unwrap_or(Source::Context(0));
                 let source = mount.source.clone().unwrap_or_default();
                 Mount::Bind { from, source, target, read_only: mount.read_only }
             }
             MountKind::Cache => {
-                let target = wanted(target)?;
+                let target = or_here(target);
                 let from = self.mount_source(draft, mount, span)?;
                 let source = mount.source.clone().unwrap_or_default();
                 Mount::Cache {
@@ -195,7 +195,7 @@ impl Planner<'_> {
                     mode: mount.mode.unwrap_or(0o755),
                 }
             }
-            MountKind::Tmpfs => Mount::Tmpfs { target: wanted(target)?, size: mount.size },
+            MountKind::Tmpfs => Mount::Tmpfs { target: or_here(target), size: mount.size },
             MountKind::Secret => {
                 let last = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
                 let id = mount.id.clone().or_else(|| mount.source.clone()).or_else(|| target.as_deref().map(last));
@@ -308,37 +308,21 @@ fn destination(draft: &Draft, word: &str) -> String {
 fn of_source(source: dockerfile::Source) -> Item {
     match source {
         dockerfile::Source::Path(path) => Item::Path(path),
-        dockerfile::Source::Heredoc(heredoc) => Item::Inline { content: dedented(&heredoc), name: heredoc.name },
+        dockerfile::Source::Heredoc(heredoc) => Item::Inline { content: heredoc.content, name: heredoc.name },
     }
 }
 
-/// A line that is nothing but a here-document runs what that says: by the shell, or by the interpreter that its first line
-/// names. Any other line goes to the shell with its documents, which the shell knows as well.
+/// Returns the line that is run, and a script of the file that is to be there for it, with its path.
 fn with_heredocs(run: &dockerfile::Run) -> (CommandLine, Option<(String, String)>) {
-    let (CommandLine::Shell(text), Some(first)) = (&run.command, run.heredocs.first()) else {
-        return (run.command.clone(), None);
-    };
-    if is_marker(text, &first.name) && run.heredocs.len() == 1 {
-        let content = dedented(first);
-        return match content.starts_with("#!") {
-            true => {
-                let path = format!("/dev/pipes/{}", first.name);
-                (CommandLine::Shell(path.clone()), Some((path, content)))
-            }
-            false => (CommandLine::Shell(content), None),
-        };
+    match run.script() {
+        None => (run.command.clone(), None),
+        Some(Script::Shell(line)) => (CommandLine::Shell(line), None),
+        Some(Script::Program(content)) => {
+            let name = run.heredocs.first().map_or("script", |heredoc| heredoc.name.as_str());
+            let path = format!("/dev/pipes/{name}");
+            (CommandLine::Shell(path.clone()), Some((path, content)))
+        }
     }
-    let documents = run.heredocs.iter().map(|heredoc| format!("\n{}{}", heredoc.content, heredoc.name));
-    (CommandLine::Shell(std::iter::once(text.clone()).chain(documents).collect()), None)
-}
-
-/// Tells whether a line is a marker of a here-document and nothing else.
-fn is_marker(text: &str, name: &str) -> bool {
-    let Some(rest) = text.trim().trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<") else {
-        return false;
-    };
-    let rest = rest.strip_prefix('-').unwrap_or(rest);
-    rest.trim_matches(['"', '\'']) == name
 }
 
 fn of_pairs(pairs: &[(String, String)]) -> String {

@@ -7,7 +7,7 @@ mod plan;
 mod scope;
 mod words;
 
-use dockerfile::{CommandLine, Heredoc, Span};
+use dockerfile::{CommandLine, Span};
 use engine::Ulimit;
 use oci::Platform;
 use store::Image;
@@ -227,13 +227,5 @@ pub(crate) fn command(line: &CommandLine, shell: &[String]) -> Vec<String> {
     match line {
         CommandLine::Exec(words) => words.clone(),
         CommandLine::Shell(text) => shell.iter().cloned().chain([text.clone()]).collect(),
-    }
-}
-
-/// Returns a here-document as its reader gets it.
-pub(crate) fn dedented(heredoc: &Heredoc) -> String {
-    match heredoc.chomp {
-        true => heredoc.content.split_inclusive('\n').map(|line| line.trim_start_matches('\t')).collect(),
-        false => heredoc.content.clone(),
     }
 }

@@ -212,7 +212,7 @@ impl Planner<'_> {
             Some(NamedContext::Image(image)) => return self.image_base(&image.to_string(), span, platform),
             None => {}
         }
-        if let Some(earlier) = self.earlier(name, number, false) {
+        if let Some(earlier) = self.file.base(name, number) {
             let place = self.stage(earlier)?;
             let stage = &self.graph.stages[place];
             return Ok((Base::Stage(place), stage.document.clone(), stage.epoch));
@@ -238,14 +238,6 @@ impl Planner<'_> {
         image.map_err(|source| BuildError::Base { place: self.place(span), name: name.to_owned(), source })
     }
 
-    /// Finds a stage before this one, by name or, where that is asked for, by number.
-    fn earlier(&self, name: &str, number: usize, by_number: bool) -> Option<usize> {
-        let lower = name.to_ascii_lowercase();
-        let before = &self.file.stages[..number];
-        let named = before.iter().rposition(|stage| stage.from.value.name.as_deref() == Some(lower.as_str()));
-        named.or_else(|| name.parse().ok().filter(|found| by_number && *found < number))
-    }
-
     /// Finds where `--from` or `from=` takes files from.
     pub(super) fn source(&mut self, name: &str, number: usize, span: Span) -> Result<Source, BuildError> {
         match self.request.contexts.get(name) {
@@ -253,7 +245,7 @@ impl Planner<'_> {
             Some(NamedContext::Image(image)) => return self.image_source(&image.to_string(), span),
             None => {}
         }
-        if let Some(earlier) = self.earlier(name, number, true) {
+        if let Some(earlier) = self.file.stage_before(name, number) {
             return Ok(Source::Stage(self.stage(earlier)?));
         }
         if name.parse::<usize>().is_ok() {

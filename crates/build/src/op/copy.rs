@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
+use dockerfile::FileMode;
 use engine::spec::Accounts;
 use oci::Digest;
 use store::{Layer, Stack, Work};
 
-use super::chmod::Chmod;
 use super::layer;
 use super::select::{Parents, SelectError, Selected, select, within};
 use super::target::{Data, Entry, Target, TargetError};
@@ -28,8 +28,8 @@ pub(crate) enum CopyError {
     Context(#[from] ContextError),
     #[error(transparent)]
     Account(#[from] engine::spec::AccountError),
-    #[error("{0:?} are no permissions: use a number such as 644, or letters such as u=rwX,go=rX")]
-    Chmod(String),
+    #[error("{0}")]
+    Mode(String),
     #[error("several files are copied, so the destination must be a directory and end in a slash: {0}")]
     Several(String),
     #[error(transparent)]
@@ -146,8 +146,8 @@ pub(crate) struct Copying<'a> {
 pub(crate) fn copy(copy: &Copy, selection: &Selection, copying: Copying<'_>) -> Result<Layer, CopyError> {
     let Copying { work, below, files, epoch } = copying;
     let owner = copy.chown.as_deref().map(|word| owner_of(word, below)).transpose()?;
-    let chmod = |word: &str| Chmod::parse(word).ok_or_else(|| CopyError::Chmod(word.to_owned()));
-    let chmod = copy.chmod.as_deref().map(chmod).transpose()?;
+    let chmod = copy.chmod.as_deref().map(FileMode::parse).transpose();
+    let chmod = chmod.map_err(|fault| CopyError::Mode(fault.message))?;
     let below = (!copy.link).then_some(below);
     let mut planner =
         Planner { target: Target::new(below, epoch, owner), trees: vec![files], owner, chmod, epoch, work };
@@ -176,7 +176,7 @@ struct Planner<'a, 'w> {
     target: Target<'a>,
     trees: Vec<Rc<dyn Files>>,
     owner: Option<(u32, u32)>,
-    chmod: Option<Chmod>,
+    chmod: Option<FileMode>,
     epoch: u64,
     work: &'w mut Work,
 }

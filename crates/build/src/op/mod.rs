@@ -1,6 +1,5 @@
 //! What steps do. Each kind has a plan, made from nouns and trees that can be looked at, and an apply that writes a layer.
 
-pub(crate) mod chmod;
 pub(crate) mod copy;
 pub(crate) mod layer;
 pub(crate) mod mounts;

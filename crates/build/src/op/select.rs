@@ -49,7 +49,8 @@ pub(crate) fn select(copy: &Copy, word: &str, files: &dyn Files) -> Result<Vec<S
         vec![plain(&whole).into_bytes()]
     } else {
         let fault = |fault: dockerfile::Fault| SelectError::Pattern(word.to_owned(), fault.message);
-        let pattern = dockerfile::glob(&whole).map_err(fault)?;
+        let read = if copy.parents { dockerfile::glob_parents(&whole) } else { dockerfile::glob(&whole) };
+        let pattern = read.map_err(fault)?;
         let base =
             whole[..whole.find(['*', '?', '[', '\\']).unwrap_or(0)].rfind('/').map_or("", |slash| &whole[..slash]);
         let is_meant = |path: &Vec<u8>| pattern.matches(&String::from_utf8_lossy(path));

@@ -241,13 +241,11 @@ fn failure(display: &mut Display, error: BuildError) -> Failure {
     {
         output.iter().for_each(|line| ui::remark(&format!("  | {line}")));
     }
-    let mut failure = Failure::message(String::new());
     let code = if let BuildError::Step { code: Some(_), .. } = &error { Some(1) } else { None };
     if let Some(place) = error.place() {
         ui::remark(&format!("{place}\n{}", place.excerpt.trim_end()));
     }
-    std::mem::swap(&mut failure, &mut Failure::new(error));
-    code.into_iter().fold(failure, Failure::code)
+    code.into_iter().fold(Failure::new(error), Failure::code)
 }
 
 /// Ends a build well.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// Shows a build to another program.
 #[derive(Debug, Default)]
-pub(super) struct Json {
+pub(in crate::commands::build) struct Json {
     titles: HashMap<StepId, String>,
     started: HashMap<StepId, Timestamp>,
 }

@@ -7,7 +7,7 @@ use build::{Event, StepId};
 
 /// Shows a build in lines.
 #[derive(Debug, Default)]
-pub(super) struct Plain {
+pub(in crate::commands::build) struct Plain {
     steps: HashMap<StepId, Step>,
     begun: u32,
 }

@@ -34,7 +34,7 @@ struct Step {
 
 /// Shows a build on a terminal.
 #[derive(Debug)]
-pub(super) struct Tree {
+pub(in crate::commands::build) struct Tree {
     steps: Vec<Step>,
     begun: Instant,
     drawn: Instant,
