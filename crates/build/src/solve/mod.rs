@@ -208,6 +208,10 @@ impl Solver<'_> {
             let _ = process::wait(&worker.child.pidfd);
         }
         clear_locks(self.engine);
+        if ended.is_err() {
+            // What those left who could not end by themselves; the next build would remove it as well.
+            let _ = self.engine.store().sweep(self.engine.recorder());
+        }
         ended
     }
 
