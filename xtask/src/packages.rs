@@ -38,6 +38,7 @@ const NEEDS: &[(&str, &[&str])] = &[
         &[
             "attr",
             "busybox-static",
+            "bzip2",
             "conmon",
             "containernetworking-plugins",
             "crun",
