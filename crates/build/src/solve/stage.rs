@@ -234,12 +234,15 @@ impl Worker<'_> {
     /// Takes the lock of a key. Its file goes with the last one who wants it.
     fn lock(&self, key: &Digest) -> sys::Result<KeyLock> {
         let directory = self.order.engine.state_dir().join("build");
-        let made = std::fs::create_dir_all(&directory);
-        made.call(|| format!("mkdir({})", directory.display()))?;
         let path = directory.join(key.hex());
         loop {
-            let file = File::options().create(true).truncate(false).write(true).open(&path);
-            let file = file.call(|| format!("open({})", path.display()))?;
+            let made = std::fs::create_dir_all(&directory);
+            made.call(|| format!("mkdir({})", directory.display()))?;
+            let file = match File::options().create(true).truncate(false).write(true).open(&path) {
+                // Another build has just removed the empty directory.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                opened => opened.call(|| format!("open({})", path.display()))?,
+            };
             sys::file::lock(&file)?;
             // Whoever had it before may have taken the name away.
             use std::os::unix::fs::MetadataExt;

@@ -40,5 +40,5 @@ fn id(sandbox: &Sandbox, image: &str) -> String {
 
 /// Runs a script in a container of an image, and returns what it prints.
 fn in_image(sandbox: &Sandbox, image: &str, script: &str) -> String {
-    sandbox.conductor(["run", "--rm", "--network", "none", image, "sh", "-ec", script]).ok()
+    sandbox.conductor(["run", "--rm", "--network", "none", image, "sh", "-ec", script]).ok() + "\n"
 }
