@@ -81,7 +81,7 @@ pub(crate) fn main(order: Order<'_>, socket: &OwnedFd, work: Work) -> sys::Resul
     let stage = &order.graph.stages[order.stage];
     let layers = order.layers.get(&order.stage).cloned().unwrap_or_default();
     let mounting = Mounting::new(work.path().join("mounts"))?;
-    let mut worker = Worker { layers, stack: None, sources: HashMap::new(), mounting, socket, stage, work, order };
+    let mut worker = Worker { layers, stack: None, sources: HashMap::new(), socket, stage, mounting, work, order };
     for step in worker.order.first..stage.steps.len() {
         if !worker.step(step)? {
             return Ok(());
@@ -96,13 +96,14 @@ struct Worker<'a> {
     order: Order<'a>,
     socket: &'a OwnedFd,
     stage: &'a Stage,
-    work: Work,
     layers: Vec<Known>,
     /// The layers merged, once somebody needs to look into them.
     stack: Option<Stack>,
     /// Other stages and images, merged.
     sources: HashMap<Source, Rc<Stack>>,
+    /// Unmounted before the work is removed, in which it is.
     mounting: Mounting,
+    work: Work,
 }
 
 impl Worker<'_> {

@@ -68,33 +68,44 @@ fn the_cache_is_left_alone_where_that_is_asked_for() {
 
 #[test]
 fn the_same_context_gives_the_same_image_on_two_stores_at_two_times_in_two_directories() {
-    let (one, two) = (busybox(), busybox());
+    let sandbox = busybox();
     let file = "FROM busybox\nWORKDIR /app\nCOPY --chown=3:4 . .\nADD t.tar /t/\nCOPY <<EOT /inline\ntext\nEOT\n\
                 RUN mkdir -p x/y && echo made > x/y/z && date > /dev/null && ln -s z x/y/l && rm list && touch -d @5 old\n\
                 RUN echo more >> x/y/z; mv x/y moved\nFROM scratch\nCOPY --from=0 / /\nLABEL a=b\nENV C=d\n";
     let files = [("Dockerfile", file), ("list", "1\n"), ("d/e", "2\n")];
-    // The image that both start from is one.
-    let archive = one.work().join("base.tar");
-    one.conductor(["save", "-o"]).arg(&archive).arg("busybox").run().success();
-    two.conductor(["load", "-i"]).arg(&archive).run().success();
+    // The image that both stores start from is one.
+    let archive = sandbox.work().join("base.tar");
+    sandbox.conductor(["save", "-o"]).arg(&archive).arg("busybox").run().success();
+    let other = sandbox.work().join("other");
+    let elsewhere = [
+        "--root".to_owned(),
+        other.join("root").display().to_string(),
+        "--state".to_owned(),
+        other.join("state").display().to_string(),
+    ];
+    let call = |other: bool, words: &[&str]| {
+        let call = if other { sandbox.bare().args(&elsewhere) } else { sandbox.conductor([""; 0]) };
+        call.args(words)
+    };
+    call(true, &["load", "-i", archive.to_str().unwrap()]).run().success();
     let mut ids = Vec::new();
-    for (sandbox, name) in [(&one, "here"), (&two, "there/else"), (&one, "third")] {
-        let directory = context(sandbox, name, &files);
+    for (store, name) in [(false, "here"), (true, "there/else"), (false, "third")] {
+        let directory = context(&sandbox, name, &files);
         let script = format!("cd {directory:?}; echo t > t; tar --mtime=@77 --owner=1 --group=2 -cf t.tar t; rm t");
         testkit::Conductor::new("sh").args(["-ec", &script]).run().success();
-        told(sandbox, &directory, &["-t", "same", "--no-cache"]);
-        ids.push(id(sandbox, "same"));
+        let words = ["build", "--network", "none", "--no-cache", "-t", "same", directory.to_str().unwrap()];
+        call(store, &words).run().success();
+        ids.push(call(store, &["image", "inspect", "--format", "{{.Id}}", "same"]).ok());
         std::thread::sleep(std::time::Duration::from_millis(1100));
     }
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
-    let dated = context(&one, "here", &[]);
-    build(&one, &dated, &["-t", "dated"]).env("SOURCE_DATE_EPOCH", "1700000000").run().success();
-    let seen = in_image(&one, "dated", "stat -c %Y /app/moved/z /app/d/e /inline /app/old /t/t");
-    assert_eq!(seen, "1700000000\n1700000000\n1700000000\n5\n77\n");
-    let created = one.conductor(["image", "inspect", "--format", "{{.Created}}", "dated"]).ok();
-    assert_eq!(created, "2023-11-14T22:13:20Z\n");
-    one.assert_clean();
-    two.assert_clean();
+    let dated = context(&sandbox, "here", &[]);
+    build(&sandbox, &dated, &["-t", "dated"]).env("SOURCE_DATE_EPOCH", "1700000000").run().success();
+    let seen = in_image(&sandbox, "dated", "stat -c %Y /app/moved/z /app/d/e /inline /app/old /t/t");
+    assert_eq!(seen, "1700000000\n1700000000\n1700000000\n5\n77\n", "later times are set back, and earlier ones stay");
+    let created = sandbox.conductor(["image", "inspect", "--format", "{{.Created}}", "dated"]).ok();
+    assert_eq!(created, "2023-11-14T22:13:20Z");
+    sandbox.assert_clean();
 }
 
 #[test]

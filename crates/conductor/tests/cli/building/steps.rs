@@ -177,7 +177,7 @@ fn a_context_of_thousands_of_files_arrives_whole() {
     testkit::Conductor::new("sh").args(["-ec", &script]).run().success();
     told(&sandbox, &directory, &["-t", "many"]);
     let sums = |words: &str| format!("cd {words}; find . -type f -name '[0-9]*' | sort | xargs cat | sha256sum");
-    let ours = testkit::Conductor::new("sh").args(["-ec", &sums(directory.to_str().unwrap())]).ok();
+    let ours = testkit::Conductor::new("sh").args(["-ec", &sums(directory.to_str().unwrap())]).ok() + "\n";
     assert_eq!(in_image(&sandbox, "many", &sums("/src")), ours);
     let rest = in_image(
         &sandbox,

@@ -76,6 +76,9 @@ fn a_build_that_is_killed_leaves_nothing_and_the_next_one_goes_on() {
     let last = told(&sandbox, &directory, &["-t", "killed"]);
     assert!(last.contains("CACHED"), "what was finished is used: {last}");
     assert_eq!(in_image(&sandbox, "killed", "cat /both"), "a\na\n");
+    // Commands look at all that runs once a second.
+    std::thread::sleep(Duration::from_millis(1100));
+    sandbox.conductor(["ps", "-a"]).run().success();
     for left in ["tmp", "containers"] {
         let left = sandbox.root().join(left);
         let names: Vec<_> = std::fs::read_dir(&left)
