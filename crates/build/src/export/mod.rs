@@ -50,10 +50,15 @@ impl Solved {
         &self.layers
     }
 
+    /// Returns what was made as an image that is known to nobody: its layers and its index, for as long as this lives.
+    pub fn unnamed_image(&self) -> Result<Image, BuildError> {
+        let stack = Stack::of(&self.layers)?;
+        Ok(self.work.mountable(&stack, oci::image::ImageConfiguration::default())?)
+    }
+
     /// Writes all files as a tar, as a container of the image would see them.
     pub fn write_tree(&self, out: &mut impl std::io::Write) -> Result<(), BuildError> {
-        let stack = Stack::of(&self.layers)?;
-        let image = self.work.mountable(&stack, oci::image::ImageConfiguration::default())?;
+        let image = self.unnamed_image()?;
         let view = store::snapshot::view(&image, &Recorder::silent());
         let view = view.map_err(|error| BuildError::Document(Box::new(error)))?;
         image::write_tree(view.as_fd(), &image::Cleaning::none(), out)
@@ -64,8 +69,7 @@ impl Solved {
     pub fn write_files(&self, directory: &Path) -> Result<(), BuildError> {
         use sys::Calling;
         let system = |source| BuildError::System { doing: "write the files of the image", source };
-        let stack = Stack::of(&self.layers)?;
-        let image = self.work.mountable(&stack, oci::image::ImageConfiguration::default())?;
+        let image = self.unnamed_image()?;
         let view = store::snapshot::view(&image, &Recorder::silent());
         let view = view.map_err(|error| BuildError::Document(Box::new(error)))?;
         // Its files are made whole beside, and then take their names.

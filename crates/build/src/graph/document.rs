@@ -44,9 +44,6 @@ impl Document {
         for stale in ["container", "container_config", "docker_version", "id", "parent", "rootfs", "created"] {
             root.remove(stale);
         }
-        if config.get("WorkingDir").and_then(Value::as_str).is_none_or(str::is_empty) {
-            config.insert("WorkingDir".into(), "/".into());
-        }
         if config.get("Env").is_none_or(Value::is_null) {
             config.insert("Env".into(), json!([image::documents::DEFAULT_PATH]));
         }
@@ -59,7 +56,7 @@ impl Document {
     }
 
     pub(crate) fn workdir(&self) -> &str {
-        self.config.get("WorkingDir").and_then(Value::as_str).unwrap_or("/")
+        self.config.get("WorkingDir").and_then(Value::as_str).filter(|path| !path.is_empty()).unwrap_or("/")
     }
 
     pub(crate) fn user(&self) -> &str {

@@ -39,6 +39,8 @@ pub struct Solved {
     pub(crate) inherited: usize,
     /// The images that it was made from: as the file names them, and by digest.
     pub materials: Vec<(String, Digest)>,
+    /// The steps that made it, as lists show them.
+    pub steps: Vec<String>,
     /// What is to be said of the file.
     pub warnings: Vec<String>,
 }
@@ -453,6 +455,7 @@ impl Solver<'_> {
             document: target.document.clone(),
             epoch: target.epoch,
             materials: graph.stages.iter().filter_map(base).collect(),
+            steps: graph.stages.iter().flat_map(|stage| &stage.steps).map(|step| step.title.clone()).collect(),
             warnings: graph.warnings.clone(),
         })
     }

@@ -4,6 +4,7 @@
 //! come from the store, from registries or from debootstrap (`bases`); what was made goes where `--output` says (`output`), and
 //! meanwhile `progress` shows how far it is.
 
+mod attestations;
 mod bases;
 pub(crate) mod debian;
 mod fetch;
@@ -25,8 +26,9 @@ use crate::context::Context;
 use crate::error::{Failure, Outcome};
 use crate::personality::Face;
 use crate::ui;
+use attestations::Attestations;
 use bases::Finder;
-use output::Outputs;
+use output::{Delivery, Outputs, Part};
 use progress::{Display, Style};
 use source::Sources;
 
@@ -216,7 +218,7 @@ fn run(context: &Context, args: BuildArgs) -> Outcome {
     if args.check {
         return wish::check(&args, &sources);
     }
-    let outputs = Outputs::of(&args)?;
+    let (outputs, attestations) = (Outputs::of(&args)?, Attestations::of(&args)?);
     let mut display = Display::new(style);
     let platforms = wish::platforms(&args)?;
     let mut built = Vec::new();
@@ -226,10 +228,10 @@ fn run(context: &Context, args: BuildArgs) -> Outcome {
         let mut tell = |event: Event<'_>| display.hear(&event);
         let solved = build::build(&engine, &request, &mut finder, &mut tell);
         let solved = solved.map_err(|error| failure(&mut display, error))?;
-        built.push((platform.clone(), request, solved));
+        built.push(Part { platform: platform.clone(), request, solved, materials: finder.materials() });
     }
     display.finish();
-    output::deliver(context, &engine, &args, outputs, built, begun)
+    Delivery { context, engine: &engine, args: &args, attestations, begun }.deliver(&outputs, built)
 }
 
 /// Tells what went wrong: what the step said last, and the lines of the file around it.
