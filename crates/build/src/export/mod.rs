@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use engine::Engine;
 use image::documents::manifest_of;
 use oci::{Digest, Reference};
 use store::{Documents, Image, Layer, Stack, Store};
@@ -57,20 +58,20 @@ impl Solved {
     }
 
     /// Writes all files as a tar, as a container of the image would see them.
-    pub fn write_tree(&self, out: &mut impl std::io::Write) -> Result<(), BuildError> {
+    pub fn write_tree(&self, engine: &Engine, out: &mut impl std::io::Write) -> Result<(), BuildError> {
         let image = self.unnamed_image()?;
-        let view = store::snapshot::view(&image, &Recorder::silent());
+        let view = engine.snapshots().view(&image, engine.recorder());
         let view = view.map_err(|error| BuildError::Document(Box::new(error)))?;
         image::write_tree(view.as_fd(), &image::Cleaning::none(), out)
             .map_err(|error| BuildError::Document(Box::new(error)))
     }
 
     /// Writes all files into a directory: what is there already stays, or is replaced by a file of the same name.
-    pub fn write_files(&self, directory: &Path) -> Result<(), BuildError> {
+    pub fn write_files(&self, engine: &Engine, directory: &Path) -> Result<(), BuildError> {
         use sys::Calling;
         let system = |source| BuildError::System { doing: "write the files of the image", source };
         let image = self.unnamed_image()?;
-        let view = store::snapshot::view(&image, &Recorder::silent());
+        let view = engine.snapshots().view(&image, engine.recorder());
         let view = view.map_err(|error| BuildError::Document(Box::new(error)))?;
         // Its files are made whole beside, and then take their names.
         let beside = directory.join(format!(".conductor-{}", std::process::id()));

@@ -444,7 +444,9 @@ impl Worker<'_> {
             }
         };
         drop(files);
-        let top = self.mounting.image(&image, writable)?;
+        let view =
+            self.order.engine.snapshots().view(&image, self.order.engine.recorder()).map_err(MountFault::View)?;
+        let top = self.mounting.image(view, writable)?;
         // It was resolved as data, so no name of it is a link.
         Ok(top.join(std::ffi::OsStr::new(&*String::from_utf8_lossy(&at))))
     }

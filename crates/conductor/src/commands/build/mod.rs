@@ -218,19 +218,23 @@ fn run(context: &Context, args: BuildArgs) -> Outcome {
     if args.check {
         return wish::check(&args, &sources);
     }
+    wish::advise(&args, &sources)?;
     let (outputs, attestations) = (Outputs::of(&args)?, Attestations::of(&args)?);
-    let mut display = Display::new(style);
     let platforms = wish::platforms(&args)?;
     let mut built = Vec::new();
     for platform in &platforms {
+        if let (Some(platform), 2..) = (platform, platforms.len()) {
+            ui::remark(&format!("building for {platform}"));
+        }
+        let mut display = Display::new(style);
         let request = wish::request(&args, &sources, platform.clone())?;
         let mut finder = Finder::new(context, &engine, &args, &sources)?;
         let mut tell = |event: Event<'_>| display.hear(&event);
         let solved = build::build(&engine, &request, &mut finder, &mut tell);
         let solved = solved.map_err(|error| failure(&mut display, error))?;
+        display.finish();
         built.push(Part { platform: platform.clone(), request, solved, materials: finder.materials() });
     }
-    display.finish();
     Delivery { context, engine: &engine, args: &args, attestations, begun }.deliver(&outputs, built)
 }
 

@@ -131,7 +131,7 @@ impl Delivery<'_> {
                     Output::Tar(_) if several => {
                         return Err(Failure::message("a tar holds the files of one machine alone"));
                     }
-                    Output::Tar(path) => tar(&part.solved, path.as_deref())?,
+                    Output::Tar(path) => tar(self.engine, &part.solved, path.as_deref())?,
                     _ => {}
                 }
             }
@@ -251,7 +251,7 @@ impl Delivery<'_> {
     fn local(&self, part: &Part, directory: &Path) -> Result<(), Failure> {
         let doing = |error: std::io::Error| Failure::new(error).doing(format!("cannot write {}", directory.display()));
         std::fs::create_dir_all(directory).map_err(doing)?;
-        part.solved.write_files(directory)?;
+        part.solved.write_files(self.engine, directory)?;
         if self.attestations.any() {
             let image = part.solved.unnamed_image()?;
             let said = Said::of(part);
@@ -296,8 +296,8 @@ fn summary(made: &Built, names: &[Reference], begun: Instant) -> String {
     format!("built {told} ({id}, {size}) in {:.1} s", begun.elapsed().as_secs_f64())
 }
 
-fn tar(solved: &Solved, path: Option<&Path>) -> Result<(), Failure> {
-    write_archive(path, |out: &mut File| solved.write_tree(out).map_err(Failure::from))
+fn tar(engine: &Engine, solved: &Solved, path: Option<&Path>) -> Result<(), Failure> {
+    write_archive(path, |out: &mut File| solved.write_tree(engine, out).map_err(Failure::from))
 }
 
 #[cfg(test)]

@@ -175,6 +175,11 @@ fn what_the_file_should_not_say_is_told() {
     for rule in ["FromAsCasing", "MaintainerDeprecated", "JSONArgsRecommended", "LegacyKeyValueFormat"] {
         assert!(found.stdout.contains(rule), "{rule}: {}", found.stdout);
     }
+    let built = told(&sandbox, &directory, &[]);
+    assert!(built.contains("4 warnings have been found"), "{built}");
+    let strict = "# check=error=true\nFROM busybox\nMAINTAINER me\n";
+    std::fs::write(directory.join("Dockerfile"), strict).unwrap();
+    assert!(build(&sandbox, &directory, &[]).fails(1).contains("MaintainerDeprecated"));
     std::fs::write(directory.join("Dockerfile"), "FROM busybox\nRUN true\n").unwrap();
     build(&sandbox, &directory, &["--check"]).run().success();
     sandbox.assert_clean();
