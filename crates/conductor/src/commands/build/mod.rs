@@ -5,6 +5,7 @@
 //! meanwhile `progress` shows how far it is.
 
 mod bases;
+mod collect;
 pub(crate) mod debian;
 mod fetch;
 mod output;
@@ -18,6 +19,7 @@ use std::time::Instant;
 
 use build::{BuildError, Event};
 use clap::Args;
+use jiff::Timestamp;
 
 use super::trust_args::TrustArgs;
 use super::{Group, Verb};
@@ -209,7 +211,7 @@ impl BuildArgs {
 
 /// Builds what a file says.
 fn run(context: &Context, args: BuildArgs) -> Outcome {
-    let begun = Instant::now();
+    let (begun, since) = (Instant::now(), Timestamp::now());
     let engine = context.starting_engine()?;
     let style = Style::of(args.progress.as_deref(), args.quiet)?;
     let sources = Sources::find(&args, engine.store())?;
@@ -229,7 +231,9 @@ fn run(context: &Context, args: BuildArgs) -> Outcome {
         built.push((platform.clone(), request, solved));
     }
     display.finish();
-    output::deliver(context, &engine, &args, outputs, built, begun)
+    let ended = output::deliver(context, &engine, &args, outputs, built, begun)?;
+    collect::collect(context, &engine, since)?;
+    Ok(ended)
 }
 
 /// Tells what went wrong: what the step said last, and the lines of the file around it.
