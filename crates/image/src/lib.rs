@@ -10,6 +10,7 @@
 
 mod belt;
 pub mod bootstrap;
+pub mod cached;
 mod change;
 mod commit;
 mod compare;

@@ -44,6 +44,8 @@ impl Document {
         for stale in ["container", "container_config", "docker_version", "id", "parent", "rootfs", "created"] {
             root.remove(stale);
         }
+        // Neither is the list of the steps that made it.
+        root.remove(image::cached::FIELD);
         if config.get("WorkingDir").and_then(Value::as_str).is_none_or(str::is_empty) {
             config.insert("WorkingDir".into(), "/".into());
         }

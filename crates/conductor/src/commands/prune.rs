@@ -117,10 +117,11 @@ impl Verb for RmCacheArgs {
 /// Removes all that builds keep and nobody uses at the moment, and content that belongs to no image.
 pub(crate) fn remove_cache(context: &Context) -> Outcome {
     let (store, recorder) = (context.store()?, context.recorder()?);
+    // What died with its owner uses nothing.
+    store.sweep(&recorder)?;
     let items = store.cache().items()?;
     let gone = plan_collect(&items, &|_| true, 0);
     let freed = store.cache().remove_items(&gone, &recorder)?;
-    store.sweep(&recorder)?;
     ui::print_line(&format!("Total reclaimed space: {}", human_size(freed)))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -128,6 +129,7 @@ pub(crate) fn remove_cache(context: &Context) -> Outcome {
 /// Removes what builds keep: what no image has, or all of it; returns how much that was.
 fn prune_cache(context: &Context, all: bool) -> Result<u64, Failure> {
     let store = context.store()?;
+    store.sweep(&context.recorder()?)?;
     let items = store.cache().items()?;
     let gone = plan_collect(&items, &|item| all || !item.shared, 0);
     if gone.is_empty() {

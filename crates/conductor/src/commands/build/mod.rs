@@ -226,7 +226,7 @@ fn run(context: &Context, args: BuildArgs) -> Outcome {
         let request = wish::request(&args, &sources, platform.clone())?;
         let mut finder = Finder::new(context, &engine, &args, &sources)?;
         let mut tell = |event: Event<'_>| display.hear(&event);
-        let solved = build::build(&engine, &request, &mut finder, &mut tell);
+        let solved = build::build(&engine, &request, &mut finder, &build::Nowhere, &mut tell);
         let solved = solved.map_err(|error| failure(&mut display, error))?;
         built.push((platform.clone(), request, solved));
     }

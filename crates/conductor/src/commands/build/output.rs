@@ -137,7 +137,7 @@ pub(super) fn deliver(
             }
         }
     }
-    let wish = ImageWish { names: names.clone(), squash: request.squash };
+    let wish = ImageWish { names: names.clone(), squash: request.squash, inline_cache: false };
     let made = solved.into_image(engine.store(), &wish, &context.recorder()?)?;
     tell_files(args, &made, &names)?;
     for output in images {

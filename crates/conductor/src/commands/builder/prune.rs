@@ -57,6 +57,8 @@ impl Verb for BuilderPruneArgs {
             return Ok(ExitCode::SUCCESS);
         }
         let store = context.store()?;
+        // What died with its owner uses nothing.
+        store.sweep(&context.recorder()?)?;
         let items = store.cache().items()?;
         let keep = bounds.keep(cache_size(&items), store.room()?);
         let wanted = |item: &CacheItem| (self.all || !item.shared) && filters.iter().all(|filter| filter.fits(item));
