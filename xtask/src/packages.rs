@@ -38,6 +38,7 @@ const NEEDS: &[(&str, &[&str])] = &[
         &[
             "attr",
             "busybox-static",
+            "bzip2",
             "conmon",
             "containernetworking-plugins",
             "crun",
@@ -46,6 +47,7 @@ const NEEDS: &[(&str, &[&str])] = &[
             "docker-registry",
             "docker.io",
             "erofs-utils",
+            "git",
             "iproute2",
             "iptables",
             "iputils-ping",

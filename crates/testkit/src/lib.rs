@@ -14,6 +14,7 @@ mod networks;
 mod program;
 mod sandbox;
 mod terminal;
+mod web;
 
 pub mod archives;
 pub mod fixture;
@@ -26,6 +27,7 @@ pub use leaks::Census;
 pub use program::{Conductor, Ran};
 pub use sandbox::Sandbox;
 pub use terminal::Terminal;
+pub use web::{Web, web};
 pub use world::World;
 
 use std::time::{Duration, Instant};

@@ -219,7 +219,7 @@ fn kind(parent: &OwnedFd, name: &CStr, stat: &Stat) -> sys::Result<Option<Kind>>
 /// Whoever owns a file of the context, in the image it is root's.
 fn info(stat: &Stat, kind: Kind) -> Info {
     let size = if kind == Kind::File { u64::try_from(stat.st_size).unwrap_or_default() } else { 0 };
-    Info { kind, mode: stat.st_mode & 0o7777, uid: 0, gid: 0, size, identity: None }
+    Info { kind, mode: stat.st_mode & 0o7777, uid: 0, gid: 0, size, modified: None, identity: None }
 }
 
 fn lossy(path: &[u8]) -> String {

@@ -72,7 +72,7 @@ impl Files for Layers {
         let mut info = info(node.inode);
         match self.ignore {
             // What a context's files were on another machine is nothing here.
-            Some(_) => (info.uid, info.gid, info.identity) = (0, 0, None),
+            Some(_) => info = Info { uid: 0, gid: 0, modified: None, identity: None, ..info },
             None if node.inode.links > 1 && !info.is_directory() => info.identity = Some(node.id.number().into()),
             None => {}
         }
@@ -128,5 +128,6 @@ pub(crate) fn info(inode: &Inode) -> Info {
         Body::BlockDevice(number) => (Kind::BlockDevice((number.major, number.minor)), 0),
         Body::Fifo => (Kind::Fifo, 0),
     };
-    Info { kind, mode: inode.mode.into(), uid: inode.uid, gid: inode.gid, size, identity: None }
+    let modified = u64::try_from(inode.mtime.seconds).ok();
+    Info { kind, mode: inode.mode.into(), uid: inode.uid, gid: inode.gid, size, modified, identity: None }
 }

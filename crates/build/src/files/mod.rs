@@ -33,6 +33,8 @@ pub(crate) struct Info {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     pub(crate) size: u64,
+    /// When it was changed, in seconds since 1970, where that is a part of what it is: in layers and archives.
+    pub(crate) modified: Option<u64>,
     /// The same for all names of one file, where that is of interest.
     pub(crate) identity: Option<u64>,
 }
@@ -121,7 +123,7 @@ pub(crate) struct Nothing;
 
 impl Files for Nothing {
     fn info(&self, path: &[u8]) -> Option<Info> {
-        let top = Info { kind: Kind::Directory, mode: 0o755, uid: 0, gid: 0, size: 0, identity: None };
+        let top = Info { kind: Kind::Directory, mode: 0o755, uid: 0, gid: 0, size: 0, modified: None, identity: None };
         path.is_empty().then_some(top)
     }
 

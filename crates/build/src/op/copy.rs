@@ -89,6 +89,7 @@ fn digest(selected: &Selected, files: &dyn Files, with_owners: bool, key: &mut K
         if with_owners {
             key.number(info.uid);
             key.number(info.gid);
+            key.number(info.modified.unwrap_or_default());
             for (name, value) in files.attributes(path) {
                 key.text(&name);
                 key.bytes(&value);
@@ -291,7 +292,9 @@ impl Planner<'_, '_> {
             Kind::File => Data::Tree { tree, path: path.to_vec() },
             _ => Data::None,
         };
-        Ok(Entry { attributes: files.attributes(path), modified: self.epoch, info: self.changed(info), data })
+        // A file of layers keeps its time: others may have been told it, as a compiled program is that of its source.
+        let modified = info.modified.map_or(self.epoch, |modified| modified.min(self.epoch));
+        Ok(Entry { attributes: files.attributes(path), modified, info: self.changed(info), data })
     }
 
     /// Applies `--chown` and `--chmod`.
@@ -307,7 +310,7 @@ impl Planner<'_, '_> {
 
     fn single(&mut self, destination: &[u8], name: &[u8], mode: u32, size: u64, data: Data) -> Result<(), CopyError> {
         let at = self.place(destination, name);
-        let info = Info { kind: Kind::File, mode, uid: 0, gid: 0, size, identity: None };
+        let info = Info { kind: Kind::File, mode, uid: 0, gid: 0, size, modified: None, identity: None };
         let entry = Entry { info: self.changed(info), data, modified: self.epoch, attributes: Vec::new() };
         Ok(self.target.put_file(&at, entry)?)
     }

@@ -93,6 +93,15 @@ impl Mounting {
     }
 }
 
+impl Drop for Mounting {
+    fn drop(&mut self) {
+        // Where something is mounted the directory could not be removed. Elsewhere nobody sees these mounts.
+        for number in 1..=self.next {
+            let _ = mount::unmount(&self.top.join(number.to_string()));
+        }
+    }
+}
+
 impl Mounted {
     /// Lets the command see a file or directory of ours.
     pub(crate) fn bind(&mut self, path: PathBuf, target: &str, read_only: bool) {

@@ -48,7 +48,8 @@ impl Comparison<'_> {
                 .collect();
             for name in gone {
                 let marker = join(path, &[b".wh.", name.as_slice()].concat());
-                let info = Info { kind: Kind::File, mode: 0o600, uid: 0, gid: 0, size: 0, identity: None };
+                let info =
+                    Info { kind: Kind::File, mode: 0o600, uid: 0, gid: 0, size: 0, modified: None, identity: None };
                 self.found.insert(marker, Entry { info, data: Data::None, modified: 0, attributes: Vec::new() });
             }
         }

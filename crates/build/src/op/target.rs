@@ -119,7 +119,7 @@ impl<'a> Target<'a> {
         }
         self.ensure_directory(parent(path))?;
         let (uid, gid) = self.owner;
-        let info = Info { kind: Kind::Directory, mode: 0o755, uid, gid, size: 0, identity: None };
+        let info = Info { kind: Kind::Directory, mode: 0o755, uid, gid, size: 0, modified: None, identity: None };
         self.put(path, Entry { info, data: Data::None, modified: self.epoch, attributes: Vec::new() });
         Ok(())
     }

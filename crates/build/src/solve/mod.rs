@@ -124,6 +124,8 @@ struct Worker {
     /// What the step said last.
     tail: Vec<u8>,
     finished: bool,
+    /// It has told that a step has failed, and ends.
+    failed: bool,
 }
 
 /// How much of what a step says is remembered for when it fails.
@@ -244,14 +246,18 @@ impl Solver<'_> {
         let poller = Poller::new().map_err(system("wait for the steps of a build"))?;
         let mut workers: Vec<Worker> = Vec::new();
         let ended = self.drive(&poller, &mut workers);
-        // Whoever is still at work has nobody to work for; those that are through remove what they worked with.
-        for worker in workers.iter().filter(|worker| !worker.finished) {
+        // Whoever is still at work has nobody to work for; those that are done clear up after themselves.
+        for worker in workers.iter().filter(|worker| ended.is_err() && !worker.failed) {
             let _ = process::pidfd_send_signal(&worker.child.pidfd, KILL);
         }
         for worker in &workers {
             let _ = process::wait(&worker.child.pidfd);
         }
         clear_locks(self.engine);
+        if ended.is_err() {
+            // What those left who could not end by themselves; the next build would remove it as well.
+            let _ = self.engine.store().sweep(self.engine.recorder());
+        }
         ended
     }
 
@@ -325,7 +331,16 @@ impl Solver<'_> {
                 }
                 let outputs = [Some(out.into()), Some(err.into())];
                 let step = self.done.get(&number).copied().unwrap_or(0);
-                Ok(Worker { stage: number, child, socket: ours, outputs, step, tail: Vec::new(), finished: false })
+                Ok(Worker {
+                    stage: number,
+                    child,
+                    socket: ours,
+                    outputs,
+                    step,
+                    tail: Vec::new(),
+                    finished: false,
+                    failed: false,
+                })
             }
             Fork::Child => {
                 drop((ours, out, err));
@@ -379,6 +394,7 @@ impl Solver<'_> {
                 (self.tell)(Event::Done { id: StepId { stage, step }, took: Duration::from_millis(millis) });
             }
             Some(News::Failed { step, millis, message, code, shell }) => {
+                worker.failed = true;
                 (self.tell)(Event::Failed { id: StepId { stage, step }, took: Duration::from_millis(millis) });
                 if shell {
                     (self.tell)(Event::Shell);

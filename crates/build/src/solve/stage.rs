@@ -84,7 +84,7 @@ pub(crate) fn main(order: Order<'_>, socket: &OwnedFd, work: Work) -> sys::Resul
     let stage = &order.graph.stages[order.stage];
     let layers = order.layers.get(&order.stage).cloned().unwrap_or_default();
     let mounting = Mounting::new(work.path().join("mounts"))?;
-    let mut worker = Worker { layers, stack: None, sources: HashMap::new(), mounting, socket, stage, work, order };
+    let mut worker = Worker { layers, stack: None, sources: HashMap::new(), socket, stage, mounting, work, order };
     for step in worker.order.first..stage.steps.len() {
         if !worker.step(step)? {
             return Ok(());
@@ -106,13 +106,14 @@ struct Worker<'a> {
     order: Order<'a>,
     socket: &'a OwnedFd,
     stage: &'a Stage,
-    work: Work,
     layers: Vec<Known>,
     /// The layers merged, once somebody needs to look into them.
     stack: Option<Stack>,
     /// Other stages and images, merged.
     sources: HashMap<Source, Rc<Stack>>,
+    /// Unmounted before the work is removed, in which it is.
     mounting: Mounting,
+    work: Work,
 }
 
 impl Worker<'_> {
@@ -258,12 +259,15 @@ impl Worker<'_> {
     /// Takes the lock of a key. Its file goes with the last one who wants it.
     fn lock(&self, key: &Digest) -> sys::Result<KeyLock> {
         let directory = self.order.engine.state_dir().join("build");
-        let made = std::fs::create_dir_all(&directory);
-        made.call(|| format!("mkdir({})", directory.display()))?;
         let path = directory.join(key.hex());
         loop {
-            let file = File::options().create(true).truncate(false).write(true).open(&path);
-            let file = file.call(|| format!("open({})", path.display()))?;
+            let made = std::fs::create_dir_all(&directory);
+            made.call(|| format!("mkdir({})", directory.display()))?;
+            let file = match File::options().create(true).truncate(false).write(true).open(&path) {
+                // Another build has just removed the empty directory.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                opened => opened.call(|| format!("open({})", path.display()))?,
+            };
             sys::file::lock(&file)?;
             // Whoever had it before may have taken the name away.
             use std::os::unix::fs::MetadataExt;

@@ -8,6 +8,8 @@
 mod archives;
 mod bad_archives;
 mod bad_input;
+mod build;
+mod building;
 mod commit;
 mod exec;
 mod explain;

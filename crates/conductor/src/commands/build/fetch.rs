@@ -149,8 +149,9 @@ impl Repository {
         if reference.starts_with('-') {
             return Err(format!("{reference} is no revision").into());
         }
-        // A server may give no single commit that is the tip of nothing.
-        if git(into, &["fetch", "--quiet", "--depth=1", "origin", reference]).is_ok() {
+        // A server may give no part of a history, and no single commit that is the tip of nothing.
+        let shallow = git(into, &["fetch", "--quiet", "--depth=1", "origin", reference]);
+        if shallow.or_else(|_| git(into, &["fetch", "--quiet", "origin", reference])).is_ok() {
             git(into, &["checkout", "--quiet", "--detach", "FETCH_HEAD"])?;
         } else {
             git(into, &["fetch", "--quiet", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*"])?;
