@@ -20,7 +20,7 @@ pub enum CachePlace<'c> {
     /// A tag of a repository.
     Registry {
         /// The repository.
-        repository: Repository<'c>,
+        repository: Box<Repository<'c>>,
         /// The name that it was found by.
         name: Reference,
     },

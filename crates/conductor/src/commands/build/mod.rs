@@ -7,6 +7,7 @@
 mod bases;
 mod collect;
 pub(crate) mod debian;
+mod elsewhere;
 mod fetch;
 mod output;
 mod progress;
@@ -28,6 +29,7 @@ use crate::error::{Failure, Outcome};
 use crate::personality::Face;
 use crate::ui;
 use bases::Finder;
+use elsewhere::{Found, Gifts};
 use output::Outputs;
 use progress::{Display, Style};
 use source::Sources;
@@ -219,19 +221,24 @@ fn run(context: &Context, args: BuildArgs) -> Outcome {
         return wish::check(&args, &sources);
     }
     let outputs = Outputs::of(&args)?;
+    let mut gifts = Gifts::of(&args)?;
     let mut display = Display::new(style);
     let platforms = wish::platforms(&args)?;
     let mut built = Vec::new();
     for platform in &platforms {
         let request = wish::request(&args, &sources, platform.clone())?;
         let mut finder = Finder::new(context, &engine, &args, &sources)?;
+        let elsewhere = Found::open(context, &args, platform.as_ref())?;
         let mut tell = |event: Event<'_>| display.hear(&event);
-        let solved = build::build(&engine, &request, &mut finder, &build::Nowhere, &mut tell);
+        let solved = build::build(&engine, &request, &mut finder, &elsewhere, &mut tell);
         let solved = solved.map_err(|error| failure(&mut display, error))?;
+        gifts.hold(&solved)?;
         built.push((platform.clone(), request, solved));
     }
     display.finish();
     let ended = output::deliver(context, &engine, &args, outputs, built, begun)?;
+    gifts.give(context, &engine, &args)?;
+    drop(gifts);
     collect::collect(context, &engine, since)?;
     Ok(ended)
 }

@@ -12,6 +12,7 @@ use registry::Client;
 use serde_json::json;
 
 use super::BuildArgs;
+use super::elsewhere::Gifts;
 use crate::commands::trust_args::failure;
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
@@ -137,7 +138,7 @@ pub(super) fn deliver(
             }
         }
     }
-    let wish = ImageWish { names: names.clone(), squash: request.squash, inline_cache: false };
+    let wish = ImageWish { names: names.clone(), squash: request.squash, inline_cache: Gifts::inline(args)? };
     let made = solved.into_image(engine.store(), &wish, &context.recorder()?)?;
     tell_files(args, &made, &names)?;
     for output in images {
