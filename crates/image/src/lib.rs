@@ -10,6 +10,7 @@
 
 mod belt;
 pub mod bootstrap;
+mod bundle;
 pub mod cached;
 mod change;
 mod commit;
@@ -36,6 +37,7 @@ mod tree;
 mod unpacking;
 
 pub use bootstrap::{BootstrapError, BootstrapOptions, Phase, Progress, bootstrap, bootstrap_by};
+pub use bundle::{Companion, Companions, list_images, push_index, save_index};
 pub use change::{Change, ChangeError, apply_changes};
 pub use commit::{CommitError, CommitOptions, commit, open_index};
 pub use compare::{CompareError, compare, compare_with_parent};

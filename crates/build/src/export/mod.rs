@@ -54,7 +54,7 @@ impl Solved {
     /// What was squashed into one layer has no step of its own.
     fn with_steps(&self, config: &[u8]) -> serde_json::Result<Vec<u8>> {
         let is_ours = |step: &&SolvedStep| self.layers.iter().any(|layer| layer.diff_id == step.layer);
-        let own = self.steps.iter().filter(|step| step.in_target).filter(is_ours);
+        let own = self.solved.iter().filter(|step| step.in_target).filter(is_ours);
         image::cached::with_steps(config, &own.map(SolvedStep::share).collect::<Vec<_>>())
     }
 
@@ -62,7 +62,7 @@ impl Solved {
     pub fn hold_steps(&self) -> Result<(Work, Vec<Layer>), BuildError> {
         let mut work = self.work.beside()?;
         let mut layers: Vec<Layer> = Vec::new();
-        for step in &self.steps {
+        for step in &self.solved {
             if layers.iter().all(|layer| layer.diff_id != step.layer) {
                 layers.push(work.keep_layer(&step.layer)?.ok_or(StoreError::MissingLayer(step.layer))?);
             }
@@ -75,10 +75,15 @@ impl Solved {
         &self.layers
     }
 
+    /// Returns what was made as an image that is known to nobody: its layers and its index, for as long as this lives.
+    pub fn unnamed_image(&self) -> Result<Image, BuildError> {
+        let stack = Stack::of(&self.layers)?;
+        Ok(self.work.mountable(&stack, oci::image::ImageConfiguration::default())?)
+    }
+
     /// Writes all files as a tar, as a container of the image would see them.
     pub fn write_tree(&self, out: &mut impl std::io::Write) -> Result<(), BuildError> {
-        let stack = Stack::of(&self.layers)?;
-        let image = self.work.mountable(&stack, oci::image::ImageConfiguration::default())?;
+        let image = self.unnamed_image()?;
         let view = store::snapshot::view(&image, &Recorder::silent());
         let view = view.map_err(|error| BuildError::Document(Box::new(error)))?;
         image::write_tree(view.as_fd(), &image::Cleaning::none(), out)
@@ -89,8 +94,7 @@ impl Solved {
     pub fn write_files(&self, directory: &Path) -> Result<(), BuildError> {
         use sys::Calling;
         let system = |source| BuildError::System { doing: "write the files of the image", source };
-        let stack = Stack::of(&self.layers)?;
-        let image = self.work.mountable(&stack, oci::image::ImageConfiguration::default())?;
+        let image = self.unnamed_image()?;
         let view = store::snapshot::view(&image, &Recorder::silent());
         let view = view.map_err(|error| BuildError::Document(Box::new(error)))?;
         // Its files are made whole beside, and then take their names.

@@ -20,17 +20,20 @@ use crate::paths::join;
 pub(crate) struct Layers {
     stack: Rc<Stack>,
     ignore: Option<Ignore>,
+    /// Owners and times of its files are those of another machine, and of no interest.
+    is_context: bool,
     digests: RefCell<HashMap<Vec<u8>, Digest>>,
 }
 
 impl Layers {
     pub(crate) fn new(stack: Rc<Stack>) -> Self {
-        Self { stack, ignore: None, digests: RefCell::default() }
+        Self { stack, ignore: None, is_context: false, digests: RefCell::default() }
     }
 
     /// An archive as a context leaves out what a directory would.
     pub(crate) fn as_context(stack: Rc<Stack>, ignore: Ignore) -> Self {
-        Self { ignore: Some(ignore).filter(|ignore| !ignore.is_empty()), ..Self::new(stack) }
+        let ignore = Some(ignore).filter(|ignore| !ignore.is_empty());
+        Self { ignore, is_context: true, ..Self::new(stack) }
     }
 
     fn node(&self, path: &[u8]) -> Option<Node<'_>> {
@@ -70,11 +73,10 @@ impl Files for Layers {
     fn info(&self, path: &[u8]) -> Option<Info> {
         let node = self.node(path).filter(|node| !self.is_left_out(path, *node))?;
         let mut info = info(node.inode);
-        match self.ignore {
-            // What a context's files were on another machine is nothing here.
-            Some(_) => info = Info { uid: 0, gid: 0, modified: None, identity: None, ..info },
-            None if node.inode.links > 1 && !info.is_directory() => info.identity = Some(node.id.number().into()),
-            None => {}
+        if self.is_context {
+            info = Info { uid: 0, gid: 0, modified: None, identity: None, ..info };
+        } else if node.inode.links > 1 && !info.is_directory() {
+            info.identity = Some(node.id.number().into());
         }
         Some(info)
     }
@@ -112,7 +114,7 @@ impl Files for Layers {
     }
 
     fn attributes(&self, path: &[u8]) -> Vec<(String, Vec<u8>)> {
-        let Some(node) = self.node(path).filter(|_| self.ignore.is_none()) else { return Vec::new() };
+        let Some(node) = self.node(path).filter(|_| !self.is_context) else { return Vec::new() };
         let named = node.inode.xattrs.iter();
         named.map(|xattr| (String::from_utf8_lossy(&xattr.name).into_owned(), xattr.value.clone())).collect()
     }

@@ -46,9 +46,6 @@ impl Document {
         }
         // Neither is the list of the steps that made it.
         root.remove(image::cached::FIELD);
-        if config.get("WorkingDir").and_then(Value::as_str).is_none_or(str::is_empty) {
-            config.insert("WorkingDir".into(), "/".into());
-        }
         if config.get("Env").is_none_or(Value::is_null) {
             config.insert("Env".into(), json!([image::documents::DEFAULT_PATH]));
         }
@@ -61,7 +58,7 @@ impl Document {
     }
 
     pub(crate) fn workdir(&self) -> &str {
-        self.config.get("WorkingDir").and_then(Value::as_str).unwrap_or("/")
+        self.config.get("WorkingDir").and_then(Value::as_str).filter(|path| !path.is_empty()).unwrap_or("/")
     }
 
     pub(crate) fn user(&self) -> &str {

@@ -88,6 +88,7 @@ impl Planner<'_> {
 
     fn declare(&mut self, draft: &mut Draft, instruction: &Located<Instruction>) -> Result<(), BuildError> {
         let Instruction::Arg(declarations) = &instruction.value else { return Ok(()) };
+        let mut told = Vec::new();
         for declaration in declarations {
             // A later one on the same line sees those before it.
             let lookup = |name: &str| draft.scope.lookup(name);
@@ -97,9 +98,9 @@ impl Planner<'_> {
             let default = default.map(|expanded| expanded.text);
             let value = draft.scope.declare(&declaration.name, default.as_deref(), &self.globals);
             self.consumed.push(declaration.name.clone());
-            let told = value.map_or_else(|| declaration.name.clone(), |value| format!("{}={value}", declaration.name));
-            draft.document.remember(&format!("ARG {told}"), false);
+            told.push(value.map_or_else(|| declaration.name.clone(), |value| format!("{}={value}", declaration.name)));
         }
+        draft.document.remember(&format!("ARG {}", told.join(" ")), false);
         Ok(())
     }
 

@@ -38,6 +38,7 @@ pub(crate) fn plan(
         platforms,
         graph: Graph { stages: Vec::new(), images: Vec::new(), contexts: vec![String::new()], warnings: Vec::new() },
         planned: HashMap::new(),
+        scopes: Vec::new(),
         known: HashMap::new(),
         consumed: Vec::new(),
     };
@@ -61,6 +62,8 @@ pub(crate) struct Planner<'a> {
     pub(super) graph: Graph,
     /// The place in the graph of each stage of the file that was planned.
     planned: HashMap<usize, usize>,
+    /// What each stage of the graph knew at its end.
+    scopes: Vec<Scope>,
     /// Images that files are taken from, by name.
     known: HashMap<String, usize>,
     /// Arguments that some `ARG` has taken.
@@ -141,8 +144,12 @@ impl Planner<'_> {
         let (base, mut document, epoch) = self.base(&from.image, number, span, &platform)?;
         let triggers = document.take_triggers();
         let kept_history = document.history_length();
-        let mut draft =
-            Draft { number, scope: Scope::of(&document.env()), document, steps: Vec::new(), has_command: false };
+        // A stage that is made of another one knows its arguments.
+        let scope = match base {
+            Base::Stage(place) => self.scopes[place].clone(),
+            _ => Scope::of(&document.env()),
+        };
+        let mut draft = Draft { number, scope, document, steps: Vec::new(), has_command: false };
         for trigger in &triggers {
             let read = dockerfile::parse_trigger(trigger);
             let fault = |fault: dockerfile::Fault| {
@@ -171,6 +178,7 @@ impl Planner<'_> {
         }
         self.number_titles(&mut planned);
         self.graph.stages.push(planned);
+        self.scopes.push(draft.scope);
         let place = self.graph.stages.len() - 1;
         self.planned.insert(number, place);
         Ok(place)

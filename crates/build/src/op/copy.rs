@@ -64,7 +64,10 @@ pub(crate) fn content(copy: &Copy, files: &dyn Files, with_owners: bool) -> Resu
                 key.text(&file.name);
                 key.digest(&hash_file(&file.path, address)?);
             }
-            Item::Repository { archive, address } => key.digest(&hash_file(archive, address)?),
+            Item::Repository { archive, .. } => {
+                let files = repository(archive)?;
+                digest(&all_of(&files), &files, false, &mut key)?;
+            }
         }
         selection.push(found);
     }
@@ -216,7 +219,7 @@ impl Planner<'_, '_> {
                     self.single(&at, name.as_bytes(), 0o644, content.len() as u64, data)?;
                 }
                 Item::Fetched { file, address } => self.fetched(copy, file, address, &at)?,
-                Item::Repository { archive, address } => self.archive_file(archive, address, &at)?,
+                Item::Repository { archive, .. } => self.files(repository(archive)?, &at)?,
             }
         }
         Ok(())
@@ -325,10 +328,6 @@ impl Planner<'_, '_> {
         self.single(at, file.name.as_bytes(), 0o600, size, Data::File(file.path.clone()))
     }
 
-    fn archive_file(&mut self, archive: &std::path::Path, address: &str, at: &[u8]) -> Result<(), CopyError> {
-        self.archive(open(archive, address)?, at).map(drop)
-    }
-
     /// Unpacks a file of the source if it is an archive.
     fn unpacked(&mut self, selected: &Selected, destination: &[u8]) -> Result<bool, CopyError> {
         let files = Rc::clone(&self.trees[0]);
@@ -341,13 +340,28 @@ impl Planner<'_, '_> {
     /// Unpacks a stream if it is an archive; tells whether it was.
     fn archive(&mut self, source: Box<dyn std::io::Read>, destination: &[u8]) -> Result<bool, CopyError> {
         let Some(layer) = image::archive_layer(self.work, source)? else { return Ok(false) };
-        let files = Layers::new(Rc::new(Stack::of(&[layer])?));
+        self.files(Layers::new(Rc::new(Stack::of(&[layer])?)), destination)?;
+        Ok(true)
+    }
+
+    /// Copies all files of an archive.
+    fn files(&mut self, files: Layers, destination: &[u8]) -> Result<(), CopyError> {
         let below = files.below(b"");
         self.trees.push(Rc::new(files));
         self.target.ensure_directory(destination)?;
-        self.tree(self.trees.len() - 1, b"", &below, destination, false)?;
-        Ok(true)
+        self.tree(self.trees.len() - 1, b"", &below, destination, false)
     }
+}
+
+/// Opens what was checked out of a repository. When that was says nothing of it.
+fn repository(archive: &std::path::Path) -> Result<Layers, CopyError> {
+    let layer = Layer { diff_id: Digest::of(b""), size: 0, path: archive.to_owned() };
+    Ok(Layers::as_context(Rc::new(Stack::of(&[layer])?), dockerfile::Ignore::default()))
+}
+
+/// Selects everything.
+fn all_of(files: &dyn Files) -> Selected {
+    Selected { path: Vec::new(), name: Vec::new(), is_directory: true, below: files.below(b""), parents: None }
 }
 
 fn open(path: &std::path::Path, told: &str) -> Result<Box<dyn std::io::Read>, CopyError> {

@@ -41,10 +41,12 @@ pub struct Solved {
     pub(crate) inherited: usize,
     /// The images that it was made from: as the file names them, and by digest.
     pub materials: Vec<(String, Digest)>,
+    /// The steps that made it, as lists show them.
+    pub steps: Vec<String>,
     /// What is to be said of the file.
     pub warnings: Vec<String>,
-    /// The steps that led to it, in the order in which they were done.
-    pub steps: Vec<SolvedStep>,
+    /// What came of each of them, in the order in which they were done.
+    pub solved: Vec<SolvedStep>,
 }
 
 /// Builds what a request asks for, up to its last layer; `tell` hears what happens.
@@ -476,8 +478,8 @@ impl Solver<'_> {
     fn finish(self) -> Result<Solved, BuildError> {
         let Self { mut work, graph, layers, steps, .. } = self;
         let own = graph.below_target();
-        let steps = steps.into_iter().map(|(stage, step)| SolvedStep { in_target: own.contains(&stage), ..step });
-        let steps = steps.collect();
+        let solved = steps.into_iter().map(|(stage, step)| SolvedStep { in_target: own.contains(&stage), ..step });
+        let solved = solved.collect();
         let last = graph.stages.len() - 1;
         let mut kept = Vec::new();
         for layer in layers.get(&last).into_iter().flatten() {
@@ -496,8 +498,9 @@ impl Solver<'_> {
             document: target.document.clone(),
             epoch: target.epoch,
             materials: graph.stages.iter().filter_map(base).collect(),
+            steps: graph.stages.iter().flat_map(|stage| &stage.steps).map(|step| step.title.clone()).collect(),
             warnings: graph.warnings.clone(),
-            steps,
+            solved,
         })
     }
 }

@@ -3,7 +3,7 @@
 //! The archive is an OCI image layout (image-spec, image-layout.md), and beside its index.json stands the manifest.json of
 //! Docker's own form, which names the same files. Layers go out as they lie in the store, byte for byte.
 
-mod plan;
+pub(crate) mod plan;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -109,7 +109,7 @@ pub fn save_layout(
 }
 
 /// Opened before anything is written: from here on nobody's removal can take a layer away.
-fn open_layers(parts: &[Part]) -> Result<BTreeMap<Digest, File>, SaveError> {
+pub(crate) fn open_layers(parts: &[Part]) -> Result<BTreeMap<Digest, File>, SaveError> {
     let mut layers = BTreeMap::new();
     for part in parts {
         if let Source::Layer(layer) = &part.source {
@@ -120,7 +120,7 @@ fn open_layers(parts: &[Part]) -> Result<BTreeMap<Digest, File>, SaveError> {
     Ok(layers)
 }
 
-fn write(
+pub(crate) fn write(
     part: &Part,
     layers: &BTreeMap<Digest, File>,
     out: &mut File,
@@ -181,7 +181,7 @@ fn copy(
     Ok(())
 }
 
-fn emit(out: &mut File, bytes: &[u8]) -> Result<(), SaveError> {
+pub(crate) fn emit(out: &mut File, bytes: &[u8]) -> Result<(), SaveError> {
     out.write_all(bytes).call(|| "write(archive)").map_err(SaveError::Write)
 }
 

@@ -13,14 +13,14 @@ use crate::manifest::Document;
 
 /// One entry of the archive.
 #[derive(Debug)]
-pub(super) struct Part {
-    pub(super) path: String,
-    pub(super) source: Source,
+pub(crate) struct Part {
+    pub(crate) path: String,
+    pub(crate) source: Source,
 }
 
 /// Where an entry's bytes come from.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(crate) enum Source {
     Directory,
     Bytes(Vec<u8>),
     Layer(Layer),
@@ -46,14 +46,14 @@ struct Item {
 }
 
 /// Plans an archive: what tells of the rest comes first, and every blob once.
-pub(super) fn plan(store: &Store, images: &[(Image, Vec<Reference>)], form: Form) -> Result<Vec<Part>, SaveError> {
+pub(crate) fn plan(store: &Store, images: &[(Image, Vec<Reference>)], form: Form) -> Result<Vec<Part>, SaveError> {
     let mut blobs = BTreeMap::new();
     let (mut index, mut items) = (Vec::new(), Vec::new());
     for (image, names) in images {
         let config = store.images().document(&image.id)?;
         let manifest = uncompressed_manifest(store, image, &config)?;
         let digest = Digest::of(&manifest);
-        index.extend(described(image, names, digest, manifest.len()));
+        index.extend(entries(image, names, digest, manifest.len()));
         items.push(Item {
             config: blob(&image.id),
             repo_tags: names.iter().map(Reference::familiar).collect(),
@@ -93,22 +93,49 @@ fn uncompressed_manifest(store: &Store, image: &Image, config: &[u8]) -> Result<
     }
 }
 
+/// Returns how the index of a plan describes its images.
+pub(crate) fn members(parts: &[Part]) -> Vec<Value> {
+    let index = parts.iter().find(|part| part.path == "index.json");
+    let bytes = index.and_then(|part| if let Source::Bytes(bytes) = &part.source { Some(bytes) } else { None });
+    let index: Option<Value> = bytes.and_then(|bytes| serde_json::from_slice(bytes).ok());
+    index.and_then(|index| index["manifests"].as_array().cloned()).unwrap_or_default()
+}
+
+/// Lets a plan lead to one entry, under each of the names, and adds documents to it.
+pub(crate) fn rewrite(parts: &mut Vec<Part>, entry: &Value, names: &[Reference], documents: BTreeMap<Digest, Vec<u8>>) {
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": named(entry, names) });
+    for part in parts.iter_mut().filter(|part| part.path == "index.json") {
+        part.source = Source::Bytes(index.to_string().into_bytes());
+    }
+    let known: Vec<_> = parts.iter().map(|part| part.path.clone()).collect();
+    let new = documents.into_iter().map(|(digest, bytes)| Part { path: blob(&digest), source: Source::Bytes(bytes) });
+    parts.extend(new.filter(|part| !known.contains(&part.path)));
+}
+
 /// Returns an entry of the index for each name of an image, or one without a name. Containerd and Docker read the one remark,
 /// Podman and Skopeo the other.
-fn described(image: &Image, names: &[Reference], manifest: Digest, size: usize) -> Vec<Value> {
+fn entries(image: &Image, names: &[Reference], manifest: Digest, size: usize) -> Vec<Value> {
+    named(&described(image, manifest, size), names)
+}
+
+fn named(plain: &Value, names: &[Reference]) -> Vec<Value> {
+    let named = |name: &Reference| {
+        let (mut entry, name) = (plain.clone(), name.to_string());
+        entry["annotations"] = json!({ "io.containerd.image.name": name, "org.opencontainers.image.ref.name": name });
+        entry
+    };
+    if names.is_empty() { vec![plain.clone()] } else { names.iter().map(named).collect() }
+}
+
+/// Returns how an index describes an image.
+pub(crate) fn described(image: &Image, manifest: Digest, size: usize) -> Value {
     let platform = [
         ("architecture", Some(image.config.architecture().to_string())),
         ("os", Some(image.config.os().to_string())),
         ("variant", image.config.variant().clone()),
     ];
     let platform: BTreeMap<_, _> = platform.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-    let plain = json!({ "mediaType": MANIFEST, "digest": manifest, "size": size, "platform": platform });
-    let named = |name: &Reference| {
-        let (mut entry, name) = (plain.clone(), name.to_string());
-        entry["annotations"] = json!({ "io.containerd.image.name": name, "org.opencontainers.image.ref.name": name });
-        entry
-    };
-    if names.is_empty() { vec![plain] } else { names.iter().map(named).collect() }
+    json!({ "mediaType": MANIFEST, "digest": manifest, "size": size, "platform": platform })
 }
 
 /// The media type of a manifest.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use attest::Material;
 use build::{BaseError, Bases, Fetched};
 use engine::Engine;
 use image::{BootstrapOptions, PullOptions, Silent};
@@ -31,6 +32,8 @@ pub(super) struct Finder<'a> {
     /// Where what is fetched lies meanwhile.
     work: PathBuf,
     fetched: u32,
+    /// Files and repositories that were fetched.
+    materials: Vec<Material>,
     /// Those that were pulled in this build are not pulled again.
     pulled: Vec<Reference>,
 }
@@ -52,8 +55,14 @@ impl<'a> Finder<'a> {
             recorder: context.recorder()?,
             work: sources.work.path().to_owned(),
             fetched: 0,
+            materials: Vec::new(),
             pulled: Vec::new(),
         })
+    }
+
+    /// Returns what came from elsewhere, beside images.
+    pub(super) fn materials(self) -> Vec<Material> {
+        self.materials
     }
 
     fn client(&self) -> Result<Client<'_>, Failure> {
@@ -67,11 +76,17 @@ impl<'a> Finder<'a> {
         if !self.quiet {
             ui::remark(&format!("pulling {}", name.familiar()));
         }
+        let foreign = *platform != Platform::host();
+        let before = store.images().resolve_exactly(name).ok().filter(|before| foreign && !is_for(before, platform));
         let pulled = match self.quiet {
             true => pull::pull(self.context, store, &self.client()?, name, &options, &Silent),
             false => pull::pull(self.context, store, &self.client()?, name, &options, &Display::new(Direction::Down)),
         };
         self.pulled.push(name.clone());
+        // What this machine needs keeps the name.
+        if let (Ok(_), Some(before)) = (&pulled, before) {
+            store.images().tag(&before.id.to_string(), name, &self.recorder)?;
+        }
         match (pulled, suite(name).filter(|_| self.is_conductorfile && *platform == Platform::host())) {
             (Ok(pulled), _) => Ok(pulled.image),
             (Err(failure), None) => Err(failure),
@@ -89,14 +104,13 @@ impl Bases for Finder<'_> {
     fn image(&mut self, name: &Reference, platform: &Platform) -> Result<Image, BaseError> {
         let told = |failure: Failure| BaseError::from(failure.into_cause());
         let here = image::resolve(self.engine.store(), &name.to_string(), &Recorder::silent());
-        let fits = |image: &Image| {
-            let config = &image.config;
-            config.architecture().to_string() == platform.architecture && config.os().to_string() == platform.os
-        };
         // An image for another machine is no reason to get one where nothing else is known.
         let wanted = (*platform != Platform::host()).then_some(platform);
         match here {
-            Ok(image) if fits(&image) && (!self.always || self.pulled.contains(name) || image::is_hello(name)) => {
+            Ok(image)
+                if is_for(&image, platform)
+                    && (!self.always || self.pulled.contains(name) || image::is_hello(name)) =>
+            {
                 Ok(image)
             }
             Ok(_) | Err(StoreError::NotFound(_)) => self.pull(name, platform, wanted).map_err(told),
@@ -106,16 +120,24 @@ impl Bases for Finder<'_> {
 
     fn fetch(&mut self, address: &str, checksum: Option<&str>) -> Result<Fetched, BaseError> {
         let client = self.client().map_err(|failure| BaseError::from(failure.into_cause()))?;
-        fetch::get(self.engine.store(), &client, address, checksum)
+        let fetched = fetch::get(self.engine.store(), &client, address, checksum)?;
+        self.materials.push(Material::File { url: address.to_owned(), digest: fetch::digest(&fetched.path)? });
+        Ok(fetched)
     }
 
     fn clone_repository(&mut self, address: &str, keep_git_dir: bool) -> Result<PathBuf, BaseError> {
         self.fetched += 1;
         let archive = self.work.join(format!("repository-{}.tar", self.fetched));
         let files = self.work.join(format!("repository-{}", self.fetched));
-        Repository::parse(address).archive(&files, &archive, keep_git_dir)?;
+        let commit = Repository::parse(address).archive(&files, &archive, keep_git_dir)?;
+        self.materials.push(Material::Git { url: address.to_owned(), commit });
         Ok(archive)
     }
+}
+
+fn is_for(image: &Image, platform: &Platform) -> bool {
+    let config = &image.config;
+    config.architecture().to_string() == platform.architecture && config.os().to_string() == platform.os
 }
 
 /// Returns the release that a name of Debian's own images means.

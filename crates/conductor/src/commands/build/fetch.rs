@@ -85,7 +85,7 @@ fn check(path: &Path, wanted: Option<&Digest>, address: &str) -> Result<(), Base
     if found == *wanted { Ok(()) } else { Err(format!("{address} is {found}, and {wanted} was wanted").into()) }
 }
 
-fn digest(path: &Path) -> Result<Digest, BaseError> {
+pub(super) fn digest(path: &Path) -> Result<Digest, BaseError> {
     let (mut file, mut hasher, mut buffer) = (File::open(path)?, Hasher::default(), vec![0; 128 * 1024]);
     loop {
         match file.read(&mut buffer)? {
@@ -172,18 +172,22 @@ impl Repository {
         }
     }
 
-    /// Fetches a repository as an uncompressed archive of its files.
-    pub(super) fn archive(&self, work: &Path, archive: &Path, keep_git_dir: bool) -> Result<(), BaseError> {
-        let files = self.check_out(work, keep_git_dir)?;
+    /// Fetches a repository as an uncompressed archive of its files; returns the commit.
+    pub(super) fn archive(&self, work: &Path, archive: &Path, keep_git_dir: bool) -> Result<String, BaseError> {
+        let files = self.check_out(work, true)?;
+        let commit = git(work, &["rev-parse", "HEAD"])?;
+        if !keep_git_dir {
+            std::fs::remove_dir_all(work.join(".git"))?;
+        }
         let directory = File::open(files)?;
         let mut out = File::create(archive)?;
         image::write_tree(directory.as_fd(), &image::Cleaning::none(), &mut out)?;
-        Ok(())
+        Ok(commit.trim().to_owned())
     }
 }
 
-/// Runs git, which asks nobody anything.
-fn git(directory: &Path, words: &[&str]) -> Result<(), BaseError> {
+/// Runs git, which asks nobody anything; returns what it says.
+fn git(directory: &Path, words: &[&str]) -> Result<String, BaseError> {
     let mut command = Command::new("git");
     command.args(["-c", "protocol.ext.allow=never", "-c", "advice.detachedHead=false"]).args(words);
     command.current_dir(directory).env("GIT_TERMINAL_PROMPT", "0").stdin(Stdio::null());
@@ -192,7 +196,7 @@ fn git(directory: &Path, words: &[&str]) -> Result<(), BaseError> {
         _ => error.into(),
     })?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(format!("git {} failed: {}", words[0], said.trim()).into())

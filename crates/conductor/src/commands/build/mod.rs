@@ -4,6 +4,7 @@
 //! come from the store, from registries or from debootstrap (`bases`); what was made goes where `--output` says (`output`), and
 //! meanwhile `progress` shows how far it is.
 
+mod attestations;
 mod bases;
 mod collect;
 pub(crate) mod debian;
@@ -28,9 +29,10 @@ use crate::context::Context;
 use crate::error::{Failure, Outcome};
 use crate::personality::Face;
 use crate::ui;
+use attestations::Attestations;
 use bases::Finder;
 use elsewhere::{Found, Gifts};
-use output::Outputs;
+use output::{Delivery, Outputs, Part};
 use progress::{Display, Style};
 use source::Sources;
 
@@ -220,7 +222,7 @@ fn run(context: &Context, args: BuildArgs) -> Outcome {
     if args.check {
         return wish::check(&args, &sources);
     }
-    let outputs = Outputs::of(&args)?;
+    let (outputs, attestations) = (Outputs::of(&args)?, Attestations::of(&args)?);
     let mut gifts = Gifts::of(&args)?;
     let mut display = Display::new(style);
     let platforms = wish::platforms(&args)?;
@@ -233,10 +235,11 @@ fn run(context: &Context, args: BuildArgs) -> Outcome {
         let solved = build::build(&engine, &request, &mut finder, &elsewhere, &mut tell);
         let solved = solved.map_err(|error| failure(&mut display, error))?;
         gifts.hold(&solved)?;
-        built.push((platform.clone(), request, solved));
+        built.push(Part { platform: platform.clone(), request, solved, materials: finder.materials() });
     }
     display.finish();
-    let ended = output::deliver(context, &engine, &args, outputs, built, begun)?;
+    let delivery = Delivery { context, engine: &engine, args: &args, attestations, begun };
+    let ended = delivery.deliver(&outputs, built)?;
     gifts.give(context, &engine, &args)?;
     drop(gifts);
     collect::collect(context, &engine, since)?;

@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use build::{BuildRequest, Built, ImageWish, Solved};
 use engine::Engine;
-use image::{Form, PushOptions, Silent};
-use oci::{Platform, Reference};
+use image::{Form, PushError, PushOptions, Silent, TransferProgress};
+use oci::{Digest, Platform, Reference};
 use registry::Client;
 use serde_json::json;
+use store::Image;
 
 use super::BuildArgs;
+use super::attestations::{Attestations, Said};
 use super::elsewhere::Gifts;
 use crate::commands::trust_args::failure;
 use crate::context::Context;
@@ -99,68 +101,194 @@ fn parse(word: &str) -> Result<Output, Failure> {
 }
 
 /// What was built for one machine.
-type Part = (Option<Platform>, BuildRequest, Solved);
+pub(super) struct Part {
+    pub(super) platform: Option<Platform>,
+    pub(super) request: BuildRequest,
+    pub(super) solved: Solved,
+    /// What came from elsewhere, beside images.
+    pub(super) materials: Vec<attest::Material>,
+}
 
-/// Delivers what was built.
-pub(super) fn deliver(
-    context: &Context,
-    engine: &Engine,
-    args: &BuildArgs,
-    outputs: Outputs,
-    built: Vec<Part>,
-    begun: Instant,
-) -> Outcome {
-    let tags: Vec<Reference> = args.tag.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
-    let tags = if args.conductorfile.is_some() { with_word(tags, args.source.as_deref())? } else { tags };
-    let [(_, request, solved)] = <[Part; 1]>::try_from(built).map_err(|_| {
-        Failure::message("several machines are built for one after the other: give one --platform at a time")
-    })?;
-    for output in &outputs.0 {
-        match output {
-            Output::Local(directory) => local(&solved, directory)?,
-            Output::Tar(path) => tar(&solved, path.as_deref())?,
-            _ => {}
-        }
-    }
-    let images: Vec<_> =
-        outputs.0.iter().filter(|output| matches!(output, Output::Image { .. } | Output::Archive { .. })).collect();
-    if images.is_empty() {
-        return super::success();
-    }
-    let mut names = tags;
-    for output in &images {
-        if let Output::Image { names: more, .. } | Output::Archive { names: more, .. } = output {
-            for name in more {
-                let name: Reference = name.parse()?;
-                if !names.contains(&name) {
-                    names.push(name);
+/// What delivers need to know.
+pub(super) struct Delivery<'a> {
+    pub(super) context: &'a Context,
+    pub(super) engine: &'a Engine,
+    pub(super) args: &'a BuildArgs,
+    pub(super) attestations: Attestations,
+    pub(super) begun: Instant,
+}
+
+impl Delivery<'_> {
+    /// Delivers what was built.
+    pub(super) fn deliver(&self, outputs: &Outputs, parts: Vec<Part>) -> Outcome {
+        let names = self.names(outputs)?;
+        let several = parts.len() > 1;
+        for output in &outputs.0 {
+            for part in &parts {
+                let below =
+                    part.platform.as_ref().filter(|_| several).map(|platform| platform.to_string().replace('/', "_"));
+                match output {
+                    Output::Local(directory) => self.local(part, &directory.join(below.unwrap_or_default()))?,
+                    Output::Tar(_) if several => {
+                        return Err(Failure::message("a tar holds the files of one machine alone"));
+                    }
+                    Output::Tar(path) => tar(&part.solved, path.as_deref())?,
+                    _ => {}
                 }
             }
         }
+        let wanted = |output: &&Output| matches!(output, Output::Image { .. } | Output::Archive { .. });
+        let images: Vec<_> = outputs.0.iter().filter(wanted).collect();
+        if images.is_empty() {
+            return super::success();
+        }
+        let made = self.images(parts, &names)?;
+        self.tell_files(&made, &names)?;
+        for output in images {
+            self.send(output, &made, &names)?;
+        }
+        match (self.args.quiet, made.as_slice()) {
+            (true, made) => made.iter().try_for_each(|(_, made)| ui::print_line(&made.image.id.to_string()))?,
+            (false, made) => made.iter().for_each(|(_, made)| ui::remark(&summary(made, &names, self.begun))),
+        }
+        super::success()
     }
-    let wish = ImageWish { names: names.clone(), squash: request.squash, inline_cache: Gifts::inline(args)? };
-    let made = solved.into_image(engine.store(), &wish, &context.recorder()?)?;
-    tell_files(args, &made, &names)?;
-    for output in images {
+
+    /// Returns all names that were given, each once.
+    fn names(&self, outputs: &Outputs) -> Result<Vec<Reference>, Failure> {
+        let word = self.args.source.iter().filter(|_| self.args.conductorfile.is_some());
+        let of_outputs = outputs.0.iter().flat_map(|output| match output {
+            Output::Image { names, .. } | Output::Archive { names, .. } => names.as_slice(),
+            _ => &[],
+        });
+        let mut names: Vec<Reference> = Vec::new();
+        for name in self.args.tag.iter().chain(word).chain(of_outputs) {
+            let name = name.parse()?;
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Makes the images. Of several, this machine's has the names, and a list of them all.
+    fn images(&self, parts: Vec<Part>, names: &[Reference]) -> Result<Vec<(Said, Built)>, Failure> {
+        let (several, recorder) = (parts.len() > 1, self.context.recorder()?);
+        let mut made = Vec::new();
+        for part in parts {
+            let host = Platform::host();
+            let own = part.platform.as_ref().is_none_or(|platform| platform.architecture == host.architecture);
+            let names = if several && !own { Vec::new() } else { names.to_vec() };
+            let inline_cache = Gifts::inline(self.args)?;
+            let wish = ImageWish { names, squash: part.request.squash, inline_cache };
+            let said = Said::of(&part);
+            made.push((said, part.solved.into_image(self.engine.store(), &wish, &recorder)?));
+        }
+        if several {
+            let client = Client::new(self.context.registries(self.args.trust.tls_verify)?, &recorder);
+            let images: Vec<_> = made.iter().map(|(_, made)| made.image.clone()).collect();
+            for name in names {
+                image::list_images(self.engine.store(), &client, name, &images, &recorder)?;
+            }
+        }
+        Ok(made)
+    }
+
+    fn send(&self, output: &Output, made: &[(Said, Built)], names: &[Reference]) -> Result<(), Failure> {
+        let (store, recorder) = (self.engine.store(), self.context.recorder()?);
+        let images: Vec<_> = made.iter().map(|(_, made)| made.image.clone()).collect();
+        let bundled = images.len() > 1 || self.attestations.any();
+        let say = |image: &Image, manifest: &Digest| {
+            let (said, _) = made.iter().find(|(_, made)| made.image.id == image.id)?;
+            self.attestations.companion(store, image, manifest, said, names.first())
+        };
         match output {
-            Output::Archive { form, path, .. } => archive(context, engine, &made, &names, *form, path.as_deref())?,
-            Output::Image { push: true, .. } => push(context, engine, args, &names)?,
-            _ => {}
+            Output::Archive { form: Form::Oci, path, .. } if bundled => {
+                write_archive(path.as_deref(), |out: &mut File| {
+                    image::save_index(store, &images, names, &say, out, &Silent).map(drop).map_err(Failure::from)
+                })
+            }
+            Output::Archive { form, path, .. } => {
+                let images: Vec<_> = images.into_iter().map(|image| (image, names.to_vec())).collect();
+                write_archive(path.as_deref(), |out: &mut File| {
+                    image::save(store, &images, *form, out, &Silent, &recorder).map_err(Failure::from)
+                })
+            }
+            Output::Image { push: true, .. } if bundled => self.push(names, |client, name, progress| {
+                image::push_index(store, client, name, &images, &say, progress).map(drop)
+            }),
+            Output::Image { push: true, .. } => self.push(names, |client, name, progress| {
+                let options = PushOptions { packing: None };
+                image::push(store, client, name, options, progress, &recorder).map(drop)
+            }),
+            Output::Image { .. } if self.attestations.any() => {
+                ui::warn("what is attested goes with an image that leaves: --push, or --output type=oci,dest=FILE");
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
-    if args.quiet {
-        ui::print_line(&made.image.id.to_string())?;
-    } else {
-        ui::remark(&summary(&made, &names, begun));
-    }
-    super::success()
-}
 
-fn with_word(mut names: Vec<Reference>, word: Option<&str>) -> Result<Vec<Reference>, Failure> {
-    if let Some(word) = word {
-        names.push(word.parse()?);
+    fn push(
+        &self,
+        names: &[Reference],
+        push: impl Fn(&Client<'_>, &Reference, &dyn TransferProgress) -> Result<(), PushError>,
+    ) -> Result<(), Failure> {
+        if names.is_empty() {
+            return Err(Failure::message("an image without a name can be pushed nowhere").hint("name it with --tag"));
+        }
+        let recorder = self.context.recorder()?;
+        let client = Client::new(self.context.registries(self.args.trust.tls_verify)?, &recorder);
+        for name in names {
+            let pushed = match self.args.quiet {
+                true => push(&client, name, &Silent),
+                false => push(&client, name, &Display::new(Direction::Up)),
+            };
+            pushed.map_err(|error| failure(error, name.domain()))?;
+        }
+        Ok(())
     }
-    Ok(names)
+
+    /// Unpacks the files into a directory, which is made if need be; what is there already stays, or is replaced.
+    fn local(&self, part: &Part, directory: &Path) -> Result<(), Failure> {
+        let doing = |error: std::io::Error| Failure::new(error).doing(format!("cannot write {}", directory.display()));
+        std::fs::create_dir_all(directory).map_err(doing)?;
+        part.solved.write_files(directory)?;
+        if self.attestations.any() {
+            let image = part.solved.unnamed_image()?;
+            let said = Said::of(part);
+            for (name, document) in self.attestations.files(self.engine.store(), &image, &said)? {
+                std::fs::write(directory.join(name), document).map_err(doing)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what other programs want to know of the image.
+    fn tell_files(&self, made: &[(Said, Built)], names: &[Reference]) -> Result<(), Failure> {
+        let write = |path: &Path, text: String| {
+            let doing = |error: std::io::Error| Failure::new(error).doing(format!("cannot write {}", path.display()));
+            std::fs::write(path, text).map_err(doing)
+        };
+        let Some((_, first)) = made.first() else { return Ok(()) };
+        if let Some(path) = &self.args.iidfile {
+            write(path, first.image.id.to_string())?;
+        }
+        if let Some(path) = &self.args.metadata_file {
+            let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+            let told = json!({
+                "containerimage.config.digest": first.image.id.to_string(),
+                "containerimage.digest": first.manifest.to_string(),
+                "containerimage.descriptor": {
+                    "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                    "digest": first.manifest.to_string(),
+                },
+                "image.name": names.join(","),
+            });
+            write(path, format!("{told:#}\n"))?;
+        }
+        Ok(())
+    }
 }
 
 fn summary(made: &Built, names: &[Reference], begun: Instant) -> String {
@@ -170,71 +298,8 @@ fn summary(made: &Built, names: &[Reference], begun: Instant) -> String {
     format!("built {told} ({id}, {size}) in {:.1} s", begun.elapsed().as_secs_f64())
 }
 
-/// Writes what other programs want to know of the image.
-fn tell_files(args: &BuildArgs, made: &Built, names: &[Reference]) -> Result<(), Failure> {
-    let write = |path: &Path, text: String| {
-        std::fs::write(path, text)
-            .map_err(|error| Failure::new(error).doing(format!("cannot write {}", path.display())))
-    };
-    if let Some(path) = &args.iidfile {
-        write(path, made.image.id.to_string())?;
-    }
-    if let Some(path) = &args.metadata_file {
-        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-        let told = json!({
-            "containerimage.config.digest": made.image.id.to_string(),
-            "containerimage.digest": made.manifest.to_string(),
-            "containerimage.descriptor": {
-                "mediaType": "application/vnd.oci.image.manifest.v1+json",
-                "digest": made.manifest.to_string(),
-            },
-            "image.name": names.join(","),
-        });
-        write(path, format!("{told:#}\n"))?;
-    }
-    Ok(())
-}
-
-fn archive(
-    context: &Context,
-    engine: &Engine,
-    made: &Built,
-    names: &[Reference],
-    form: Form,
-    path: Option<&Path>,
-) -> Result<(), Failure> {
-    let (store, recorder) = (engine.store(), context.recorder()?);
-    let images = [(made.image.clone(), names.to_vec())];
-    let write = |out: &mut File| image::save(store, &images, form, out, &Silent, &recorder).map_err(Failure::from);
-    write_archive(path, write)
-}
-
-fn push(context: &Context, engine: &Engine, args: &BuildArgs, names: &[Reference]) -> Result<(), Failure> {
-    if names.is_empty() {
-        return Err(Failure::message("an image without a name can be pushed nowhere").hint("name it with --tag"));
-    }
-    let recorder = context.recorder()?;
-    let client = Client::new(context.registries(args.trust.tls_verify)?, &recorder);
-    for name in names {
-        let options = PushOptions { packing: None };
-        let pushed = match args.quiet {
-            true => image::push(engine.store(), &client, name, options, &Silent, &recorder),
-            false => image::push(engine.store(), &client, name, options, &Display::new(Direction::Up), &recorder),
-        };
-        pushed.map_err(|error| failure(error, name.domain()))?;
-    }
-    Ok(())
-}
-
 fn tar(solved: &Solved, path: Option<&Path>) -> Result<(), Failure> {
     write_archive(path, |out: &mut File| solved.write_tree(out).map_err(Failure::from))
-}
-
-/// Unpacks the files into a directory, which is made if need be; what is there already stays, or is replaced.
-fn local(solved: &Solved, directory: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(directory)
-        .map_err(|error| Failure::new(error).doing(format!("cannot make {}", directory.display())))?;
-    Ok(solved.write_files(directory)?)
 }
 
 #[cfg(test)]

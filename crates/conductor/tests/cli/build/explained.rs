@@ -56,6 +56,7 @@ pub(crate) const EXPLAINED: &[Explained] = &[
         "build",
         "the reference: with several sources the destination ends with a slash",
     ),
+    because("copy-wildcard-without-match", "build", "it wants a match; with BuildKit a pattern may mean no file"),
     because("expose-nonsense", "build", "it takes any word for a port; BuildKit refuses what is none"),
     // Files.
     because(

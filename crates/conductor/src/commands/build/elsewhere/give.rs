@@ -35,7 +35,7 @@ impl Gifts {
     pub(in super::super) fn hold(&mut self, solved: &Solved) -> Result<(), Failure> {
         if self.wishes.iter().any(|wish| matches!(wish, Wish::Gift(_))) {
             let (work, layers) = solved.hold_steps()?;
-            self.held.push((solved.steps.clone(), layers, work));
+            self.held.push((solved.solved.clone(), layers, work));
         }
         Ok(())
     }
