@@ -87,6 +87,8 @@ pub(crate) struct Run {
     pub(crate) script: Option<(String, String)>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) network: crate::StepNetwork,
+    /// Whether the file itself chose the network. How a builder reaches the world is no part of what it builds.
+    pub(crate) chose_network: bool,
     pub(crate) insecure: bool,
     pub(crate) hosts: Vec<engine::HostWish>,
     pub(crate) ulimits: Vec<Ulimit>,
