@@ -86,6 +86,7 @@ fn steps_go_to_a_directory_and_come_back_as_the_same_image() {
     let (found, said) = built(&there, &context, &["--cache-from", &from("min")]);
     assert!(found < OWN && !said.contains("warning:"), "{said}");
     assert!(skopeo_reads(&cache), "others read the directory as a layout");
+    sandbox.assert_clean();
 }
 
 fn skopeo_reads(cache: &Path) -> bool {
@@ -111,6 +112,7 @@ fn steps_go_to_a_registry_and_come_back_as_the_same_image() {
     // Given again, nothing is sent again.
     let (_, said) = built(&here, &context, &["--cache-to", &to]);
     assert!(said.contains("is there already") && !said.contains("compressing"), "{said}");
+    sandbox.assert_clean();
 }
 
 #[test]
@@ -134,6 +136,7 @@ fn an_image_lists_its_own_steps() {
     push();
     let (_, said) = built(&other(&sandbox, "third"), &context, &["--cache-from", &name]);
     assert!(said.contains("what is there lists no steps of a build"), "{said}");
+    sandbox.assert_clean();
 }
 
 #[test]
@@ -167,6 +170,7 @@ fn what_is_damaged_or_not_there_is_a_warning() {
     assert!(
         build(&there, &context, &["--cache-from", "type=gha"]).fails(1).contains("none of local, oci and registry")
     );
+    sandbox.assert_clean();
 }
 
 #[test]
@@ -204,6 +208,7 @@ fn what_builds_keep_is_listed_and_pruned() {
     here.conductor(&["system", "prune", "-af"]).run().success().says("Deleted build cache objects:");
     assert_eq!(types(&[]), [""; 0]);
     assert_eq!(here.left(), "");
+    sandbox.assert_clean();
 }
 
 #[test]
@@ -222,4 +227,5 @@ fn a_cache_that_holds_too_much_loses_what_was_used_least_lately() {
     let left = steps();
     assert!(first.iter().all(|step| !left.contains(step)), "{left}");
     assert_eq!(left.lines().count(), 1, "what the build used stays: {left}");
+    sandbox.assert_clean();
 }
