@@ -112,6 +112,7 @@ fn steps_go_to_a_registry_and_come_back_as_the_same_image() {
     // Given again, nothing is sent again.
     let (_, said) = built(&here, &context, &["--cache-to", &to]);
     assert!(said.contains("is there already") && !said.contains("compressing"), "{said}");
+    drop(registry);
     sandbox.assert_clean();
 }
 
@@ -136,6 +137,7 @@ fn an_image_lists_its_own_steps() {
     push();
     let (_, said) = built(&other(&sandbox, "third"), &context, &["--cache-from", &name]);
     assert!(said.contains("what is there lists no steps of a build"), "{said}");
+    drop(registry);
     sandbox.assert_clean();
 }
 
