@@ -12,7 +12,7 @@
 //!
 //! A step's key is a digest of all that decides what it makes: the layers below (by their contents), the instruction, and the
 //! contents of what it takes from elsewhere. So the same step over the same layers is made once, whoever asked for it, in
-//! whichever build. Each stage that has something to do is a process of ours ([`solve`]), which dies with us; where two want
+//! whichever build. Each stage that has something to do is a process of ours (`solve/`), which dies with us; where two want
 //! the same step, in one build or in two, the second one waits for the first.
 //!
 //! Start reading at [`build()`]; the nouns of the graph are in `graph/mod.rs`.

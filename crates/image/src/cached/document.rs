@@ -116,7 +116,9 @@ mod tests {
 
     #[test]
     fn an_image_lists_its_own_steps() {
-        let config = br#"{"os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]},"architecture":"amd64"}"#;
+        let root = json!({ "type": "layers", "diff_ids": [Digest::of(b"").to_string()] });
+        let config = json!({ "os": "linux", "architecture": "amd64", "rootfs": root }).to_string();
+        let config = config.as_bytes();
         assert!(matches!(read(config, true), Err(CacheError::NoSteps)));
         let with = with_steps(config, &[step("a")]).unwrap();
         let listing = read(&with, true).unwrap();

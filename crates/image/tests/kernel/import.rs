@@ -87,8 +87,8 @@ fn what_is_no_tar_leaves_nothing() {
         assert_eq!(sandbox.in_flight(), 0);
     }
     // What only looks as if it were compressed is a broken stream.
-    for broken in [&b"\xfd7zXZ rest"[..], b"\x28\xb5\x2f\xfd rest"] {
-        let error = import(&sandbox.store, broken, &options(&["eg"], &[]), &Recorder::silent()).unwrap_err();
+    for start in [&b"\xfd7zXZ rest"[..], b"\x28\xb5\x2f\xfd rest", b"BZh91AY rest"] {
+        let error = import(&sandbox.store, start, &options(&["eg"], &[]), &Recorder::silent()).unwrap_err();
         assert!(matches!(error, ImportError::Read(_)), "{error:?}");
     }
     assert!(sandbox.store.images().list().unwrap().is_empty());
