@@ -18,6 +18,7 @@
 //! Start reading at [`build()`]; the nouns of the graph are in `graph/mod.rs`.
 
 mod contents;
+mod elsewhere;
 mod error;
 mod event;
 mod export;
@@ -30,6 +31,7 @@ mod request;
 mod solve;
 
 pub use contents::file_of_archive;
+pub use elsewhere::{Elsewhere, Nowhere, SolvedStep};
 pub use error::{BuildError, ContextError, Place};
 pub use event::{Event, StepId};
 pub use export::{Built, ImageWish};

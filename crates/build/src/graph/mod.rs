@@ -192,6 +192,15 @@ impl Graph {
     pub(crate) fn target(&self) -> &Stage {
         &self.stages[self.stages.len() - 1]
     }
+
+    /// Returns the stage that is wanted and those below it, whose layers are the image's.
+    pub(crate) fn below_target(&self) -> Vec<usize> {
+        let mut own = vec![self.stages.len() - 1];
+        while let Some(Base::Stage(below)) = own.last().map(|stage| &self.stages[*stage].base) {
+            own.push(*below);
+        }
+        own
+    }
 }
 
 impl Op {

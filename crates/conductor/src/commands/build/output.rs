@@ -14,6 +14,7 @@ use store::Image;
 
 use super::BuildArgs;
 use super::attestations::{Attestations, Said};
+use super::elsewhere::Gifts;
 use crate::commands::trust_args::failure;
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
@@ -178,7 +179,8 @@ impl Delivery<'_> {
             let host = Platform::host();
             let own = part.platform.as_ref().is_none_or(|platform| platform.architecture == host.architecture);
             let names = if several && !own { Vec::new() } else { names.to_vec() };
-            let wish = ImageWish { names, squash: part.request.squash };
+            let inline_cache = Gifts::inline(self.args)?;
+            let wish = ImageWish { names, squash: part.request.squash, inline_cache };
             let said = Said::of(&part);
             made.push((said, part.solved.into_image(self.engine.store(), &wish, &recorder)?));
         }
