@@ -35,8 +35,9 @@ deploy() {
     sudo ./conductor.sh build service-image Conductorfile
 
     # 2. Launch Background Containers
-    sudo ./conductor.sh run service-image c1 -- sleep infinity &
-    sudo ./conductor.sh run service-image c2 -- sleep infinity &
+    # (Of several background commands bash takes the terminal from the first alone, and it is the caller's.)
+    sudo ./conductor.sh run service-image c1 -- sleep infinity </dev/null &
+    sudo ./conductor.sh run service-image c2 -- sleep infinity </dev/null &
     started c1
     started c2
 

@@ -12,12 +12,13 @@
 //!
 //! A step's key is a digest of all that decides what it makes: the layers below (by their contents), the instruction, and the
 //! contents of what it takes from elsewhere. So the same step over the same layers is made once, whoever asked for it, in
-//! whichever build. Each stage that has something to do is a process of ours ([`solve`]), which dies with us; where two want
+//! whichever build. Each stage that has something to do is a process of ours (`solve/`), which dies with us; where two want
 //! the same step, in one build or in two, the second one waits for the first.
 //!
 //! Start reading at [`build()`]; the nouns of the graph are in `graph/mod.rs`.
 
 mod contents;
+mod elsewhere;
 mod error;
 mod event;
 mod export;
@@ -30,6 +31,7 @@ mod request;
 mod solve;
 
 pub use contents::file_of_archive;
+pub use elsewhere::{Elsewhere, Nowhere, SolvedStep};
 pub use error::{BuildError, ContextError, Place};
 pub use event::{Event, StepId};
 pub use export::{Built, ImageWish};

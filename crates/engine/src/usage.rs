@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use store::ImagesUsage;
+use store::{CacheItem, ImagesUsage};
 
 use crate::error::Doing;
 use crate::{Container, ContainerId, ContainerName, Engine, Error, MountSource, Status, ledger, records};
@@ -16,6 +16,8 @@ pub struct DiskUsage {
     pub containers: Vec<ContainerUsage>,
     /// The volumes.
     pub volumes: Vec<VolumeUsage>,
+    /// What builds keep, what was used last first.
+    pub cache: Vec<CacheItem>,
 }
 
 /// How much room a container takes beside its image.
@@ -60,7 +62,8 @@ impl Engine {
             let running = matches!(summary.state.status, Status::Running | Status::Restarting);
             containers.push(ContainerUsage { id: summary.id, name: summary.name, image: summary.image, size, running });
         }
-        Ok(DiskUsage { images, volumes: self.volumes_usage(&containers)?, containers })
+        let cache = self.store().cache().items()?;
+        Ok(DiskUsage { images, volumes: self.volumes_usage(&containers)?, containers, cache })
     }
 
     fn volumes_usage(&self, containers: &[ContainerUsage]) -> Result<Vec<VolumeUsage>, Error> {

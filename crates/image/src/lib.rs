@@ -11,6 +11,7 @@
 mod belt;
 pub mod bootstrap;
 mod bundle;
+pub mod cached;
 mod change;
 mod commit;
 mod compare;

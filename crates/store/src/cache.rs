@@ -13,7 +13,9 @@
 //!
 //! Start reading at [`Cache`].
 
+use std::collections::HashSet;
 use std::fs::{self, File, FileTimes, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -27,7 +29,7 @@ use crate::error::Doing;
 use crate::removal::remove_tree;
 use crate::step::apply;
 use crate::sweep::{self, Lately};
-use crate::{ChainId, Layout, Store, StoreError, StoreStep, file, release, tree_size};
+use crate::{CacheItem, CacheKind, ChainId, Layout, Store, StoreError, StoreStep, file, release, tree_size};
 
 /// One step of a build that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,34 +48,6 @@ pub struct CachedStep {
     pub created: Timestamp,
     /// The build that made it.
     pub build: String,
-}
-
-/// A step with what is known of its use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedStep {
-    /// The step.
-    pub step: CachedStep,
-    /// When it was last used.
-    pub used: Timestamp,
-    /// Whether an image has its layer: then the room that it takes is the image's.
-    pub shared: bool,
-}
-
-/// A directory that is kept for steps to work in: a cache mount, or what was fetched from elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptDirectory {
-    /// Its identity.
-    pub id: String,
-    /// Where it is.
-    pub path: PathBuf,
-    /// What it is for, for people.
-    pub what: String,
-    /// How much it holds.
-    pub size: u64,
-    /// When it was last used.
-    pub used: Timestamp,
-    /// Whether somebody uses it now.
-    pub in_use: bool,
 }
 
 /// A kept directory that is in use: nobody removes it meanwhile.
@@ -113,20 +87,37 @@ impl<'a> Cache<'a> {
         Ok(Some(step))
     }
 
-    /// Lists the steps, those used last first.
-    pub fn list(&self) -> Result<Vec<ListedStep>, StoreError> {
+    /// Lists all that is kept, what was used last first.
+    pub fn items(&self) -> Result<Vec<CacheItem>, StoreError> {
+        let mut items = self.steps()?;
+        let layout = self.store.layout();
+        items.extend(directories(&layout.cache_mounts(), CacheKind::Mount)?);
+        items.extend(directories(&layout.fetched(), CacheKind::Fetched)?);
+        items.extend(contexts(&layout.contexts())?);
+        items.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.id.cmp(&b.id)));
+        Ok(items)
+    }
+
+    fn steps(&self) -> Result<Vec<CacheItem>, StoreError> {
         let catalogue = self.store.images().catalogue()?;
         let layout = self.store.layout();
-        let of_images: std::collections::HashSet<Digest> =
+        let of_images: HashSet<Digest> =
             catalogue.entries.iter().flat_map(|entry| &entry.record.layers).map(|layer| layer.diff_id).collect();
-        let listed = |step: CachedStep| ListedStep {
-            used: modified(&layout.cached_step(&step.key)).unwrap_or(step.created),
-            shared: of_images.contains(&step.layer),
-            step,
+        let item = |step: CachedStep| {
+            let path = layout.cached_step(&step.key);
+            CacheItem {
+                kind: CacheKind::Step { layer: step.layer },
+                id: step.key.hex(),
+                used: modified(&path).unwrap_or(step.created),
+                path,
+                what: step.what,
+                size: step.size,
+                created: Some(step.created),
+                shared: of_images.contains(&step.layer),
+                in_use: is_linked(&layout.layer(&step.layer)),
+            }
         };
-        let mut list: Vec<_> = catalogue.cached.into_iter().map(listed).collect();
-        list.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.step.key.cmp(&b.step.key)));
-        Ok(list)
+        Ok(catalogue.cached.into_iter().map(item).collect())
     }
 
     /// Forgets steps, and removes the content that nobody else needs; returns how much that was.
@@ -166,32 +157,8 @@ impl<'a> Cache<'a> {
         Ok(directory.join(id))
     }
 
-    /// Lists the directories that are kept: cache mounts, and what was fetched.
-    pub fn directories(&self) -> Result<Vec<KeptDirectory>, StoreError> {
-        let layout = self.store.layout();
-        let mut found = Vec::new();
-        for directory in [layout.cache_mounts(), layout.fetched()] {
-            let names = file::names(&directory).doing(|| format!("list {}", directory.display()))?;
-            for id in names {
-                let path = directory.join(&id);
-                let what = fs::read_to_string(path.join(WHAT)).unwrap_or_default();
-                let used = modified(&path.join(WHAT)).unwrap_or(Timestamp::UNIX_EPOCH);
-                found.push(KeptDirectory {
-                    what: what.trim().to_owned(),
-                    size: tree_size(&path).unwrap_or_default(),
-                    in_use: is_in_use(&path),
-                    used,
-                    id,
-                    path,
-                });
-            }
-        }
-        found.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.id.cmp(&b.id)));
-        Ok(found)
-    }
-
     /// Removes kept directories that nobody uses; returns how much they held.
-    pub fn remove_directories(&self, directories: &[KeptDirectory]) -> Result<u64, StoreError> {
+    pub(crate) fn remove_directories(&self, directories: &[&CacheItem]) -> Result<u64, StoreError> {
         let mut freed = 0;
         for kept in directories {
             let locked = self.store.lock()?;
@@ -212,11 +179,10 @@ impl<'a> Cache<'a> {
         Ok(freed)
     }
 
-    /// Removes what is known of contexts: it is found out again.
-    pub fn forget_contexts(&self) -> Result<(), StoreError> {
-        let directory = self.store.layout().contexts();
-        let names = file::names(&directory).doing(|| format!("list {}", directory.display()))?;
-        names.iter().try_for_each(|name| file::unlink(&directory.join(name))).doing(|| "forget what contexts held")
+    /// Removes what is known of contexts: it is found out again. Returns how much it held.
+    pub(crate) fn remove_contexts(&self, contexts: &[&CacheItem]) -> Result<u64, StoreError> {
+        contexts.iter().try_for_each(|kept| file::unlink(&kept.path)).doing(|| "forget what contexts held")?;
+        Ok(contexts.iter().map(|kept| kept.size).sum())
     }
 
     fn directory(&self, below: &Path, id: &str, what: &str) -> Result<HeldDirectory, StoreError> {
@@ -246,6 +212,50 @@ impl<'a> Cache<'a> {
 
 /// What a kept directory is for, in the directory; its time is that of the last use. Users share a lock on it.
 const WHAT: &str = "what";
+
+fn directories(directory: &Path, kind: CacheKind) -> Result<Vec<CacheItem>, StoreError> {
+    let names = file::names(directory).doing(|| format!("list {}", directory.display()))?;
+    let item = |id: String| {
+        let path = directory.join(&id);
+        let note = path.join(WHAT);
+        CacheItem {
+            kind,
+            what: fs::read_to_string(&note).unwrap_or_default().trim().to_owned(),
+            size: tree_size(&path).unwrap_or_default(),
+            created: path.metadata().ok().and_then(|found| found.created().ok()?.try_into().ok()),
+            used: modified(&note).unwrap_or(Timestamp::UNIX_EPOCH),
+            shared: false,
+            in_use: is_in_use(&path),
+            id,
+            path,
+        }
+    };
+    Ok(names.into_iter().map(item).collect())
+}
+
+fn contexts(directory: &Path) -> Result<Vec<CacheItem>, StoreError> {
+    let names = file::names(directory).doing(|| format!("list {}", directory.display()))?;
+    let item = |id: String| {
+        let path = directory.join(&id);
+        CacheItem {
+            kind: CacheKind::Context,
+            what: "what is known of a context's files".to_owned(),
+            size: path.metadata().map_or(0, |found| found.len()),
+            created: None,
+            used: modified(&path).unwrap_or(Timestamp::UNIX_EPOCH),
+            shared: false,
+            in_use: false,
+            id,
+            path,
+        }
+    };
+    Ok(names.into_iter().map(item).collect())
+}
+
+/// Tells whether work in flight has a layer: it has a name for it of its own.
+fn is_linked(layer: &Path) -> bool {
+    layer.metadata().is_ok_and(|metadata| metadata.nlink() > 1)
+}
 
 fn is_in_use(path: &Path) -> bool {
     let Ok(file) = File::open(path.join(WHAT)) else { return false };

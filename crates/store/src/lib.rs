@@ -31,6 +31,7 @@ pub mod archive;
 mod cache;
 mod catalogue;
 pub mod check;
+mod collect;
 mod compressed;
 pub mod erofs;
 mod error;
@@ -53,8 +54,9 @@ mod unpack;
 mod usage;
 mod work;
 
-pub use cache::{Cache, CachedStep, HeldDirectory, KeptDirectory, ListedStep};
+pub use cache::{Cache, CachedStep, HeldDirectory};
 pub use catalogue::{Listed, Removed, Usage};
+pub use collect::{CacheBounds, CacheItem, CacheKind, Room, cache_size, plan_collect};
 pub use compressed::{Claim, Compressed, Form};
 pub use error::StoreError;
 pub use image::{ChainId, Image, Layer};

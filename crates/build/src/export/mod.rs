@@ -3,11 +3,13 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use engine::Engine;
 use image::documents::manifest_of;
 use oci::{Digest, Reference};
-use store::{Documents, Image, Layer, Stack, Store};
+use store::{Documents, Image, Layer, Stack, Store, StoreError, Work};
 use trace::Recorder;
 
+use crate::SolvedStep;
 use crate::error::BuildError;
 use crate::solve::Solved;
 
@@ -18,6 +20,8 @@ pub struct ImageWish {
     pub names: Vec<Reference>,
     /// Puts the layers of the build into one.
     pub squash: bool,
+    /// Writes the steps that made its layers into its configuration, for other builds to take.
+    pub inline_cache: bool,
 }
 
 /// An image that was built.
@@ -37,12 +41,34 @@ impl Solved {
         }
         let diff_ids: Vec<_> = self.layers.iter().map(|layer| layer.diff_id).collect();
         let config = self.document.complete(&diff_ids, self.epoch);
-        let config = config.map_err(|error| BuildError::Document(Box::new(error)))?;
+        let mut config = config.map_err(|error| BuildError::Document(Box::new(error)))?;
+        if wish.inline_cache {
+            config = self.with_steps(&config).map_err(|error| BuildError::Document(Box::new(error)))?;
+        }
         let manifest = manifest_of(&config, &self.layers).map_err(|error| BuildError::Document(Box::new(error)))?;
         let digest = Digest::of(&manifest);
         let documents = Documents { config, manifest, listed_in: None };
         let image = self.work.commit(&documents, &wish.names, recorder)?;
         Ok(Built { image, manifest: digest })
+    }
+
+    /// What was squashed into one layer has no step of its own.
+    fn with_steps(&self, config: &[u8]) -> serde_json::Result<Vec<u8>> {
+        let is_ours = |step: &&SolvedStep| self.layers.iter().any(|layer| layer.diff_id == step.layer);
+        let own = self.solved.iter().filter(|step| step.in_target).filter(is_ours);
+        image::cached::with_steps(config, &own.map(SolvedStep::share).collect::<Vec<_>>())
+    }
+
+    /// Keeps the layers of all steps, so that they can be given away when the image is made.
+    pub fn hold_steps(&self) -> Result<(Work, Vec<Layer>), BuildError> {
+        let mut work = self.work.beside()?;
+        let mut layers: Vec<Layer> = Vec::new();
+        for step in &self.solved {
+            if layers.iter().all(|layer| layer.diff_id != step.layer) {
+                layers.push(work.keep_layer(&step.layer)?.ok_or(StoreError::MissingLayer(step.layer))?);
+            }
+        }
+        Ok((work, layers))
     }
 
     /// Returns the layers, from the lowest to the highest.
@@ -57,20 +83,20 @@ impl Solved {
     }
 
     /// Writes all files as a tar, as a container of the image would see them.
-    pub fn write_tree(&self, out: &mut impl std::io::Write) -> Result<(), BuildError> {
+    pub fn write_tree(&self, engine: &Engine, out: &mut impl std::io::Write) -> Result<(), BuildError> {
         let image = self.unnamed_image()?;
-        let view = store::snapshot::view(&image, &Recorder::silent());
+        let view = engine.snapshots().view(&image, engine.recorder());
         let view = view.map_err(|error| BuildError::Document(Box::new(error)))?;
         image::write_tree(view.as_fd(), &image::Cleaning::none(), out)
             .map_err(|error| BuildError::Document(Box::new(error)))
     }
 
     /// Writes all files into a directory: what is there already stays, or is replaced by a file of the same name.
-    pub fn write_files(&self, directory: &Path) -> Result<(), BuildError> {
+    pub fn write_files(&self, engine: &Engine, directory: &Path) -> Result<(), BuildError> {
         use sys::Calling;
         let system = |source| BuildError::System { doing: "write the files of the image", source };
         let image = self.unnamed_image()?;
-        let view = store::snapshot::view(&image, &Recorder::silent());
+        let view = engine.snapshots().view(&image, engine.recorder());
         let view = view.map_err(|error| BuildError::Document(Box::new(error)))?;
         // Its files are made whole beside, and then take their names.
         let beside = directory.join(format!(".conductor-{}", std::process::id()));

@@ -44,6 +44,8 @@ impl Document {
         for stale in ["container", "container_config", "docker_version", "id", "parent", "rootfs", "created"] {
             root.remove(stale);
         }
+        // Neither is the list of the steps that made it.
+        root.remove(image::cached::FIELD);
         if config.get("Env").is_none_or(Value::is_null) {
             config.insert("Env".into(), json!([image::documents::DEFAULT_PATH]));
         }

@@ -161,6 +161,7 @@ impl Planner<'_> {
                 Some(NetworkMode::None) => StepNetwork::None,
                 Some(NetworkMode::Host) => StepNetwork::Host,
             },
+            chose_network: run.network.is_some(),
             insecure,
             hosts: self.request.hosts.clone(),
             ulimits: self.request.ulimits.clone(),

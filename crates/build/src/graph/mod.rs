@@ -87,6 +87,8 @@ pub(crate) struct Run {
     pub(crate) script: Option<(String, String)>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) network: crate::StepNetwork,
+    /// Whether the file itself chose the network. How a builder reaches the world is no part of what it builds.
+    pub(crate) chose_network: bool,
     pub(crate) insecure: bool,
     pub(crate) hosts: Vec<engine::HostWish>,
     pub(crate) ulimits: Vec<Ulimit>,
@@ -189,6 +191,15 @@ impl Graph {
     /// Returns the stage that is wanted.
     pub(crate) fn target(&self) -> &Stage {
         &self.stages[self.stages.len() - 1]
+    }
+
+    /// Returns the stage that is wanted and those below it, whose layers are the image's.
+    pub(crate) fn below_target(&self) -> Vec<usize> {
+        let mut own = vec![self.stages.len() - 1];
+        while let Some(Base::Stage(below)) = own.last().map(|stage| &self.stages[*stage].base) {
+            own.push(*below);
+        }
+        own
     }
 }
 

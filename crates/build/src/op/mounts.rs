@@ -10,11 +10,10 @@ use std::rc::Rc;
 use dockerfile::Sharing;
 use engine::{MountRequest, MountSource, Propagation};
 use runtime::plan::{Lower, Overlay};
-use store::snapshot;
-use store::{HeldDirectory, Image};
+use store::HeldDirectory;
+use store::snapshot::{Hold, View};
 use sys::Calling;
 use sys::mount::{self, Filesystem, MountAttrFlags};
-use trace::Recorder;
 
 /// What is mounted for a command, for as long as this lives.
 #[derive(Debug, Default)]
@@ -34,13 +33,15 @@ pub(crate) struct Mounting {
     top: PathBuf,
     /// The number of the next thing.
     next: u32,
+    /// What keeps directories that are mounted.
+    holds: Vec<Hold>,
 }
 
 impl Mounting {
     /// Begins in a directory of our own. The caller has a mount namespace to itself.
     pub(crate) fn new(top: PathBuf) -> sys::Result<Self> {
         make_directory(&top, 0o700)?;
-        Ok(Self { top, next: 0 })
+        Ok(Self { top, next: 0, holds: Vec::new() })
     }
 
     fn place(&mut self) -> sys::Result<PathBuf> {
@@ -51,9 +52,10 @@ impl Mounting {
     }
 
     /// Attaches an image's tree; returns where. What is written to it is thrown away.
-    pub(crate) fn image(&mut self, image: &Image, writable: bool) -> Result<PathBuf, MountFault> {
+    pub(crate) fn image(&mut self, view: View, writable: bool) -> Result<PathBuf, MountFault> {
         let place = self.place()?;
-        let (view, _) = snapshot::view(image, &Recorder::silent())?.into_parts();
+        let (view, hold) = view.into_parts();
+        self.holds.extend(hold);
         let view = match writable {
             false => view,
             true => self.writable(view)?,

@@ -63,7 +63,8 @@ pub(crate) fn describe(run: &Run, key: &mut Key) {
         key.text(content);
     }
     key.number(match run.network {
-        StepNetwork::Default => 0_u8,
+        _ if !run.chose_network => 0_u8,
+        StepNetwork::Default => 0,
         StepNetwork::None => 1,
         StepNetwork::Host => 2,
     });

@@ -13,13 +13,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use engine::{Chain, Engine};
+use jiff::Timestamp;
 use oci::Digest;
-use store::{ChainId, Durability, Image, Layer, Work};
+use store::{CachedStep, ChainId, Durability, Image, Layer, Work};
 use sys::Calling;
 use sys::event::{EventFlags, Poller};
 use sys::process::{self, Child, Fork};
 
 use crate::contents::Contents;
+use crate::elsewhere::{Elsewhere, SolvedStep};
 use crate::error::{BuildError, Place};
 use crate::event::{Event, StepId};
 use crate::graph::{Base, Document, Graph, Source};
@@ -43,6 +45,8 @@ pub struct Solved {
     pub steps: Vec<String>,
     /// What is to be said of the file.
     pub warnings: Vec<String>,
+    /// What came of each of them, in the order in which they were done.
+    pub solved: Vec<SolvedStep>,
 }
 
 /// Builds what a request asks for, up to its last layer; `tell` hears what happens.
@@ -50,6 +54,7 @@ pub fn build(
     engine: &Engine,
     request: &BuildRequest,
     bases: &mut dyn Bases,
+    elsewhere: &dyn Elsewhere,
     tell: &mut dyn FnMut(Event<'_>),
 ) -> Result<Solved, BuildError> {
     let text = &request.file.text;
@@ -75,8 +80,10 @@ pub fn build(
         contents,
         work,
         build,
+        elsewhere,
         layers: HashMap::new(),
         done: HashMap::new(),
+        steps: Vec::new(),
         tell,
     };
     solver.begin()?;
@@ -102,6 +109,9 @@ struct Solver<'a> {
     layers: HashMap<usize, Vec<Known>>,
     /// How many steps of each stage are done.
     done: HashMap<usize, usize>,
+    /// All steps that are done, each with its stage.
+    steps: Vec<(usize, SolvedStep)>,
+    elsewhere: &'a dyn Elsewhere,
     tell: &'a mut dyn FnMut(Event<'_>),
 }
 
@@ -163,15 +173,49 @@ impl Solver<'_> {
             let below = ChainId::of(self.layers_of(Source::Stage(number)).iter().map(|layer| &layer.diff_id));
             let chain = |source: Source| ChainId::of(self.layers_of(source).iter().map(|layer| &layer.diff_id));
             let key = key(stage, id, &below, &Inputs { contents: &self.contents, chain: &chain });
-            let Some(found) = self.engine.store().cache().find(&key)? else { return Ok(()) };
-            if self.work.keep_layer(&found.layer)?.is_none() {
-                return Ok(());
-            }
-            self.layers.entry(number).or_default().push(Known { diff_id: found.layer, size: found.size });
-            self.done.insert(number, step + 1);
+            let Some(layer) = self.find(id, &key)? else { return Ok(()) };
+            self.note(id, key, layer, true);
             (self.tell)(Event::Cached(id));
         }
         Ok(())
+    }
+
+    /// Finds a step here or elsewhere; what comes from elsewhere is known here from then on.
+    fn find(&mut self, id: StepId, key: &Digest) -> Result<Option<Known>, BuildError> {
+        if let Some(found) = self.engine.store().cache().find(key)? {
+            let kept = self.work.keep_layer(&found.layer)?;
+            return Ok(kept.map(|layer| Known { diff_id: layer.diff_id, size: layer.size }));
+        }
+        let Some(layer) = self.elsewhere.step(key, &mut self.work) else { return Ok(None) };
+        let below = self.layers_of(Source::Stage(id.stage));
+        let chain = ChainId::of(below.iter().map(|layer| &layer.diff_id).chain([&layer.diff_id]));
+        let step = CachedStep {
+            key: *key,
+            layer: layer.diff_id,
+            size: layer.size,
+            chain,
+            what: self.graph.stages[id.stage].steps[id.step].title.clone(),
+            created: Timestamp::now(),
+            build: self.build.clone(),
+        };
+        self.work.remember(&step, self.engine.recorder())?;
+        Ok(Some(Known { diff_id: layer.diff_id, size: layer.size }))
+    }
+
+    /// Notes that a step is done.
+    fn note(&mut self, id: StepId, key: Digest, layer: Known, cached: bool) {
+        self.layers.entry(id.stage).or_default().push(layer);
+        self.done.insert(id.stage, id.step + 1);
+        let step = SolvedStep {
+            key,
+            layer: layer.diff_id,
+            size: layer.size,
+            what: self.graph.stages[id.stage].steps[id.step].title.clone(),
+            created: Timestamp::now(),
+            in_target: false,
+            cached,
+        };
+        self.steps.push((id.stage, step));
     }
 
     fn keep(&mut self, layers: &[Known]) -> Result<(), BuildError> {
@@ -312,6 +356,7 @@ impl Solver<'_> {
                         layers,
                         first: self.done.get(&number).copied().unwrap_or(0),
                         build: &self.build,
+                        elsewhere: self.elsewhere,
                         streams,
                     };
                     stage::main(order, &theirs, work)
@@ -340,12 +385,14 @@ impl Solver<'_> {
                 worker.tail.clear();
                 (self.tell)(Event::Started(StepId { stage, step }));
             }
-            Some(News::Cached { step, layer }) => {
-                self.take_layer(stage, step, layer)?;
+            Some(News::Cached { step, key, layer }) => {
+                self.keep(&[layer])?;
+                self.note(StepId { stage, step }, key, layer, true);
                 (self.tell)(Event::Cached(StepId { stage, step }));
             }
-            Some(News::Done { step, layer, millis }) => {
-                self.take_layer(stage, step, layer)?;
+            Some(News::Done { step, key, layer, millis }) => {
+                self.keep(&[layer])?;
+                self.note(StepId { stage, step }, key, layer, false);
                 (self.tell)(Event::Done { id: StepId { stage, step }, took: Duration::from_millis(millis) });
             }
             Some(News::Failed { step, millis, message, code, shell }) => {
@@ -384,13 +431,6 @@ impl Solver<'_> {
         let lines: Vec<_> = said.lines().map(ToOwned::to_owned).collect();
         let output = lines[lines.len().saturating_sub(LINES)..].to_vec();
         BuildError::Step { place, title: planned.title.clone(), source: Box::new(Chain::read(&message)), code, output }
-    }
-
-    fn take_layer(&mut self, stage: usize, step: usize, layer: Known) -> Result<(), BuildError> {
-        self.keep(&[layer])?;
-        self.layers.entry(stage).or_default().push(layer);
-        self.done.insert(stage, step + 1);
-        Ok(())
     }
 
     /// Tells all that are at work that a stage is done.
@@ -436,7 +476,10 @@ impl Solver<'_> {
 
     /// Hands over what was made.
     fn finish(self) -> Result<Solved, BuildError> {
-        let Self { mut work, graph, layers, .. } = self;
+        let Self { mut work, graph, layers, steps, .. } = self;
+        let own = graph.below_target();
+        let solved = steps.into_iter().map(|(stage, step)| SolvedStep { in_target: own.contains(&stage), ..step });
+        let solved = solved.collect();
         let last = graph.stages.len() - 1;
         let mut kept = Vec::new();
         for layer in layers.get(&last).into_iter().flatten() {
@@ -457,6 +500,7 @@ impl Solver<'_> {
             materials: graph.stages.iter().filter_map(base).collect(),
             steps: graph.stages.iter().flat_map(|stage| &stage.steps).map(|step| step.title.clone()).collect(),
             warnings: graph.warnings.clone(),
+            solved,
         })
     }
 }

@@ -21,6 +21,7 @@ use sys::namespace::{self, NamespaceKind};
 use super::keys::{Inputs, key, of_content};
 use super::wire::{Known, News, Word, receive, send};
 use crate::contents::Contents;
+use crate::elsewhere::Elsewhere;
 use crate::event::StepId;
 use crate::files::{Files, Layers, resolve};
 use crate::graph::{Copy, Graph, Mount, Op, Run, Source, Stage};
@@ -44,6 +45,8 @@ pub(crate) struct Order<'a> {
     pub(crate) first: usize,
     /// The build, as the cache knows it.
     pub(crate) build: &'a str,
+    /// Who knows steps that were made elsewhere.
+    pub(crate) elsewhere: &'a dyn Elsewhere,
     /// The caller's own terminal, for a shell in a failed step.
     pub(crate) streams: [OwnedFd; 3],
 }
@@ -92,6 +95,13 @@ pub(crate) fn main(order: Order<'_>, socket: &OwnedFd, work: Work) -> sys::Resul
     Ok(())
 }
 
+/// A step that is done.
+struct Made {
+    key: Digest,
+    layer: Known,
+    cached: bool,
+}
+
 struct Worker<'a> {
     order: Order<'a>,
     socket: &'a OwnedFd,
@@ -117,14 +127,14 @@ impl Worker<'_> {
         let begun = Instant::now();
         let millis = |begun: Instant| u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         match self.make(step) {
-            Ok((layer, true)) => {
+            Ok(Made { key, layer, cached: true }) => {
                 self.layers.push(layer);
-                send(self.socket, &News::Cached { step, layer })?;
+                send(self.socket, &News::Cached { step, key, layer })?;
                 Ok(true)
             }
-            Ok((layer, false)) => {
+            Ok(Made { key, layer, cached: false }) => {
                 self.layers.push(layer);
-                send(self.socket, &News::Done { step, layer, millis: millis(begun) })?;
+                send(self.socket, &News::Done { step, key, layer, millis: millis(begun) })?;
                 Ok(true)
             }
             Err(error) => {
@@ -156,8 +166,8 @@ impl Worker<'_> {
         ChainId::of(self.layers.iter().map(|layer| &layer.diff_id))
     }
 
-    /// Makes a step, or finds it made; tells which.
-    fn make(&mut self, step: usize) -> Result<(Known, bool), StepError> {
+    /// Makes a step, or finds it made.
+    fn make(&mut self, step: usize) -> Result<Made, StepError> {
         let id = StepId { stage: self.order.stage, step };
         let below = self.chain();
         let own = {
@@ -166,8 +176,8 @@ impl Worker<'_> {
         };
         let mut keys = vec![own];
         let _lock = self.lock(&own)?;
-        if let Some(found) = self.find(&own)? {
-            return Ok((found, true));
+        if let Some(layer) = self.find(step, &own)? {
+            return Ok(Made { key: own, layer, cached: true });
         }
         // Files of other layers may be what they were though the layers are not.
         if let Op::Copy(copied) = &self.stage.steps[step].op
@@ -177,9 +187,9 @@ impl Worker<'_> {
             let (_, digest) = content(copied, &files, true)?;
             let by_content = of_content(self.stage, copied, &below, &digest);
             keys.push(by_content);
-            if let Some(found) = self.find(&by_content)? {
-                self.remember(step, &[own], found)?;
-                return Ok((found, true));
+            if let Some(layer) = self.find(step, &by_content)? {
+                self.remember(step, &[own], layer)?;
+                return Ok(Made { key: own, layer, cached: true });
             }
         }
         send(self.socket, &News::Started { step })?;
@@ -188,7 +198,7 @@ impl Worker<'_> {
         self.stack()?.push(&layer)?;
         self.finish(step)?;
         self.remember(step, &keys, known)?;
-        Ok((known, false))
+        Ok(Made { key: own, layer: known, cached: false })
     }
 
     /// The last step of the target makes the index that the image will have: the stack is merged already.
@@ -203,8 +213,8 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn find(&mut self, key: &Digest) -> Result<Option<Known>, StoreError> {
-        let Some(found) = self.order.engine.store().cache().find(key)? else { return Ok(None) };
+    fn find(&mut self, step: usize, key: &Digest) -> Result<Option<Known>, StoreError> {
+        let Some(found) = self.order.engine.store().cache().find(key)? else { return self.take(step, key) };
         if self.stage.anew && found.build != self.order.build {
             return Ok(None);
         }
@@ -213,6 +223,20 @@ impl Worker<'_> {
             stack.push(&layer)?;
         }
         Ok(Some(Known { diff_id: layer.diff_id, size: layer.size }))
+    }
+
+    /// Takes a step from elsewhere.
+    fn take(&mut self, step: usize, key: &Digest) -> Result<Option<Known>, StoreError> {
+        if self.stage.anew {
+            return Ok(None);
+        }
+        let Some(layer) = self.order.elsewhere.step(key, &mut self.work) else { return Ok(None) };
+        let known = Known { diff_id: layer.diff_id, size: layer.size };
+        self.remember(step, std::slice::from_ref(key), known)?;
+        if let Some(stack) = &mut self.stack {
+            stack.push(&layer)?;
+        }
+        Ok(Some(known))
     }
 
     fn remember(&mut self, step: usize, keys: &[Digest], layer: Known) -> Result<(), StoreError> {
@@ -444,7 +468,9 @@ impl Worker<'_> {
             }
         };
         drop(files);
-        let top = self.mounting.image(&image, writable)?;
+        let view =
+            self.order.engine.snapshots().view(&image, self.order.engine.recorder()).map_err(MountFault::View)?;
+        let top = self.mounting.image(view, writable)?;
         // It was resolved as data, so no name of it is a link.
         Ok(top.join(std::ffi::OsStr::new(&*String::from_utf8_lossy(&at))))
     }

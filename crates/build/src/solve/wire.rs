@@ -21,10 +21,12 @@ pub(crate) enum News {
     },
     Cached {
         step: usize,
+        key: Digest,
         layer: Known,
     },
     Done {
         step: usize,
+        key: Digest,
         layer: Known,
         millis: u64,
     },

@@ -6,6 +6,7 @@
 pub(crate) mod addnetwork;
 mod attach;
 pub(crate) mod build;
+mod builder;
 mod commit;
 mod completion;
 mod container_args;
@@ -228,6 +229,8 @@ pub(crate) static TABLE: &[Entry] = &[
 
 /// The groups of commands.
 pub(crate) static NOUNS: &[Noun] = &[
+    Noun { name: "builder", about: "Build images, and look after what builds keep", entries: BUILDER },
+    Noun { name: "buildx", about: "The same as builder, by the name of Docker's plugin", entries: BUILDER },
     Noun {
         name: "container",
         about: "Manage containers",
@@ -314,6 +317,13 @@ pub(crate) static NOUNS: &[Noun] = &[
             Entry::of::<prune::SystemPruneArgs>(),
         ],
     },
+];
+
+/// What both names of the builder know.
+const BUILDER: &[Entry] = &[
+    Entry::of::<build::BuildArgs>().named("build", &["b"]),
+    Entry::of::<builder::DuArgs>(),
+    Entry::of::<builder::BuilderPruneArgs>(),
 ];
 
 /// Returns the commands of a face.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use oci::Digest;
+use store::plan_collect;
 
 use super::network::prune_networks;
 use super::rmi::report;
@@ -15,10 +16,10 @@ use crate::error::{Failure, Outcome};
 use crate::ui;
 use crate::ui::size::human_size;
 
-/// Remove what nobody uses: stopped containers, networks without any, images without a name, leftovers
+/// Remove what nobody uses: stopped containers, networks without any, images without a name, what builds keep
 #[derive(Debug, Args)]
 pub(crate) struct SystemPruneArgs {
-    /// Remove every image that no container uses
+    /// Remove every image that no container uses, and all that builds keep
     #[arg(short, long)]
     all: bool,
     /// Do not ask
@@ -29,19 +30,22 @@ pub(crate) struct SystemPruneArgs {
 impl Verb for SystemPruneArgs {
     const NAME: &'static str = "prune";
     const ABOUT: &'static str =
-        "Remove what nobody uses: stopped containers, networks without any, images without a name, leftovers";
+        "Remove what nobody uses: stopped containers, networks without any, images without a name, what builds keep";
     const USAGE: &'static str = "[OPTIONS]";
     const GROUP: Group = Group::Engine;
 
     fn run(self, context: &Context) -> Outcome {
         let images = if self.all { "every image that no container uses" } else { "every image without a name" };
-        let what = format!("every container that does not run, every network that none is on, and {images}");
+        let cache = if self.all { "all that builds keep" } else { "what builds keep that no image has" };
+        let what = format!("every container that does not run, every network that none is on, {images}, and {cache}");
         if !self.force && !confirmed(&format!("This removes {what}."))? {
             return Ok(ExitCode::SUCCESS);
         }
         prune_containers(context)?;
         prune_networks(&context.engine()?, |_| true)?;
-        prune_images(context, self.all)
+        let images = remove_images(context, self.all)?;
+        let cache = prune_cache(context, self.all)?;
+        images.tell(cache)
     }
 }
 
@@ -89,7 +93,7 @@ impl Verb for ImagePruneArgs {
         if !self.force && !confirmed(&format!("This removes {images}."))? {
             return Ok(ExitCode::SUCCESS);
         }
-        prune_images(context, self.all)
+        remove_images(context, self.all)?.tell(0)
     }
 }
 
@@ -110,10 +114,31 @@ impl Verb for RmCacheArgs {
     }
 }
 
-/// Removes content that belongs to no image.
+/// Removes all that builds keep and nobody uses at the moment, and content that belongs to no image.
 pub(crate) fn remove_cache(context: &Context) -> Outcome {
-    context.store()?.sweep(&context.recorder()?)?;
+    let (store, recorder) = (context.store()?, context.recorder()?);
+    // What died with its owner uses nothing.
+    store.sweep(&recorder)?;
+    let items = store.cache().items()?;
+    let gone = plan_collect(&items, &|_| true, 0);
+    let freed = store.cache().remove_items(&gone, &recorder)?;
+    ui::print_line(&format!("Total reclaimed space: {}", human_size(freed)))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Removes what builds keep: what no image has, or all of it; returns how much that was.
+fn prune_cache(context: &Context, all: bool) -> Result<u64, Failure> {
+    let store = context.store()?;
+    store.sweep(&context.recorder()?)?;
+    let items = store.cache().items()?;
+    let gone = plan_collect(&items, &|item| all || !item.shared, 0);
+    if gone.is_empty() {
+        return Ok(0);
+    }
+    let freed = store.cache().remove_items(&gone, &context.recorder()?)?;
+    let ids: Vec<_> = gone.iter().map(|item| item.id.as_str()).collect();
+    ui::print(&format!("Deleted build cache objects:\n{}\n\n", ids.join("\n")))?;
+    Ok(freed)
 }
 
 fn prune_containers(context: &Context) -> Result<(), Failure> {
@@ -121,7 +146,14 @@ fn prune_containers(context: &Context) -> Result<(), Failure> {
     ui::print(&removed.iter().map(|container| format!("Deleted: {}\n", container.id)).collect::<String>())
 }
 
-fn prune_images(context: &Context, all: bool) -> Outcome {
+/// What became of images.
+struct RemovedImages {
+    freed: u64,
+    /// Why it is not known of all of them whether a container uses them.
+    unknown: Option<engine::Error>,
+}
+
+fn remove_images(context: &Context, all: bool) -> Result<RemovedImages, Failure> {
     let (engine, store) = (context.engine()?, context.store()?);
     let unknown = RefCell::new(None);
     let users = |id: &Digest| {
@@ -131,12 +163,19 @@ fn prune_images(context: &Context, all: bool) -> Outcome {
     };
     let removed = store.images().prune(all, &users, engine.recorder())?;
     report(&removed)?;
-    ui::print_line(&format!("Total reclaimed space: {}", human_size(removed.freed)))?;
-    match unknown.into_inner() {
-        Some(error) => {
-            Err(Failure::new(error).doing("cannot tell of all images whether a container uses them: they stay"))
+    Ok(RemovedImages { freed: removed.freed, unknown: unknown.into_inner() })
+}
+
+impl RemovedImages {
+    /// Tells how much came back, with what else did.
+    fn tell(self, more: u64) -> Outcome {
+        ui::print_line(&format!("Total reclaimed space: {}", human_size(self.freed + more)))?;
+        match self.unknown {
+            Some(error) => {
+                Err(Failure::new(error).doing("cannot tell of all images whether a container uses them: they stay"))
+            }
+            None => Ok(ExitCode::SUCCESS),
         }
-        None => Ok(ExitCode::SUCCESS),
     }
 }
 

@@ -9,6 +9,7 @@ mod archives;
 mod bad_archives;
 mod bad_input;
 mod build;
+mod build_cache;
 mod building;
 mod commit;
 mod exec;

@@ -86,13 +86,11 @@ fn what_is_no_tar_leaves_nothing() {
         import(&sandbox.store, bytes, &options(&["eg"], &[]), &Recorder::silent()).unwrap_err();
         assert_eq!(sandbox.in_flight(), 0);
     }
-    // What is not taken off is named, and what only looks as if it could be is a broken stream.
-    let xz = b"\xfd7zXZ rest";
-    let error = import(&sandbox.store, &xz[..], &options(&["eg"], &[]), &Recorder::silent()).unwrap_err();
-    assert!(matches!(error, ImportError::Compressed { tool: "xz" }));
-    let zstd = b"\x28\xb5\x2f\xfd rest";
-    let error = import(&sandbox.store, &zstd[..], &options(&["eg"], &[]), &Recorder::silent()).unwrap_err();
-    assert!(matches!(error, ImportError::Read(_)));
+    // What only looks as if it were compressed is a broken stream.
+    for start in [&b"\xfd7zXZ rest"[..], b"\x28\xb5\x2f\xfd rest", b"BZh91AY rest"] {
+        let error = import(&sandbox.store, start, &options(&["eg"], &[]), &Recorder::silent()).unwrap_err();
+        assert!(matches!(error, ImportError::Read(_)), "{error:?}");
+    }
     assert!(sandbox.store.images().list().unwrap().is_empty());
     for directory in [sandbox.store.layout().layers(), sandbox.store.layout().blobs()] {
         assert_eq!(std::fs::read_dir(directory).unwrap().count(), 0);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod archives;
+mod cache;
 mod compressed;
 #[macro_use]
 mod contract;

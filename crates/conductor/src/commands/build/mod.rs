@@ -6,7 +6,9 @@
 
 mod attestations;
 mod bases;
+mod collect;
 pub(crate) mod debian;
+mod elsewhere;
 mod fetch;
 mod output;
 mod progress;
@@ -19,6 +21,7 @@ use std::time::Instant;
 
 use build::{BuildError, Event};
 use clap::Args;
+use jiff::Timestamp;
 
 use super::trust_args::TrustArgs;
 use super::{Group, Verb};
@@ -28,6 +31,7 @@ use crate::personality::Face;
 use crate::ui;
 use attestations::Attestations;
 use bases::Finder;
+use elsewhere::{Found, Gifts};
 use output::{Delivery, Outputs, Part};
 use progress::{Display, Style};
 use source::Sources;
@@ -211,27 +215,39 @@ impl BuildArgs {
 
 /// Builds what a file says.
 fn run(context: &Context, args: BuildArgs) -> Outcome {
-    let begun = Instant::now();
+    let (begun, since) = (Instant::now(), Timestamp::now());
     let engine = context.starting_engine()?;
     let style = Style::of(args.progress.as_deref(), args.quiet)?;
     let sources = Sources::find(&args, engine.store())?;
     if args.check {
         return wish::check(&args, &sources);
     }
+    wish::advise(&args, &sources)?;
     let (outputs, attestations) = (Outputs::of(&args)?, Attestations::of(&args)?);
-    let mut display = Display::new(style);
+    let mut gifts = Gifts::of(&args)?;
     let platforms = wish::platforms(&args)?;
     let mut built = Vec::new();
     for platform in &platforms {
+        if let (Some(platform), 2..) = (platform, platforms.len()) {
+            ui::remark(&format!("building for {platform}"));
+        }
+        let mut display = Display::new(style);
         let request = wish::request(&args, &sources, platform.clone())?;
         let mut finder = Finder::new(context, &engine, &args, &sources)?;
+        let elsewhere = Found::open(context, &args, platform.as_ref())?;
         let mut tell = |event: Event<'_>| display.hear(&event);
-        let solved = build::build(&engine, &request, &mut finder, &mut tell);
+        let solved = build::build(&engine, &request, &mut finder, &elsewhere, &mut tell);
         let solved = solved.map_err(|error| failure(&mut display, error))?;
+        display.finish();
+        gifts.hold(&solved)?;
         built.push(Part { platform: platform.clone(), request, solved, materials: finder.materials() });
     }
-    display.finish();
-    Delivery { context, engine: &engine, args: &args, attestations, begun }.deliver(&outputs, built)
+    let delivery = Delivery { context, engine: &engine, args: &args, attestations, begun };
+    let ended = delivery.deliver(&outputs, built)?;
+    gifts.give(context, &engine, &args)?;
+    drop(gifts);
+    collect::collect(context, &engine, since)?;
+    Ok(ended)
 }
 
 /// Tells what went wrong: what the step said last, and the lines of the file around it.

@@ -14,6 +14,7 @@ use store::Image;
 
 use super::BuildArgs;
 use super::attestations::{Attestations, Said};
+use super::elsewhere::Gifts;
 use crate::commands::trust_args::failure;
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
@@ -131,7 +132,7 @@ impl Delivery<'_> {
                     Output::Tar(_) if several => {
                         return Err(Failure::message("a tar holds the files of one machine alone"));
                     }
-                    Output::Tar(path) => tar(&part.solved, path.as_deref())?,
+                    Output::Tar(path) => tar(self.engine, &part.solved, path.as_deref())?,
                     _ => {}
                 }
             }
@@ -178,7 +179,8 @@ impl Delivery<'_> {
             let host = Platform::host();
             let own = part.platform.as_ref().is_none_or(|platform| platform.architecture == host.architecture);
             let names = if several && !own { Vec::new() } else { names.to_vec() };
-            let wish = ImageWish { names, squash: part.request.squash };
+            let inline_cache = Gifts::inline(self.args)?;
+            let wish = ImageWish { names, squash: part.request.squash, inline_cache };
             let said = Said::of(&part);
             made.push((said, part.solved.into_image(self.engine.store(), &wish, &recorder)?));
         }
@@ -251,7 +253,7 @@ impl Delivery<'_> {
     fn local(&self, part: &Part, directory: &Path) -> Result<(), Failure> {
         let doing = |error: std::io::Error| Failure::new(error).doing(format!("cannot write {}", directory.display()));
         std::fs::create_dir_all(directory).map_err(doing)?;
-        part.solved.write_files(directory)?;
+        part.solved.write_files(self.engine, directory)?;
         if self.attestations.any() {
             let image = part.solved.unnamed_image()?;
             let said = Said::of(part);
@@ -296,8 +298,8 @@ fn summary(made: &Built, names: &[Reference], begun: Instant) -> String {
     format!("built {told} ({id}, {size}) in {:.1} s", begun.elapsed().as_secs_f64())
 }
 
-fn tar(solved: &Solved, path: Option<&Path>) -> Result<(), Failure> {
-    write_archive(path, |out: &mut File| solved.write_tree(out).map_err(Failure::from))
+fn tar(engine: &Engine, solved: &Solved, path: Option<&Path>) -> Result<(), Failure> {
+    write_archive(path, |out: &mut File| solved.write_tree(engine, out).map_err(Failure::from))
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! What is built: the file, and where its files are, from the words PATH, URL or `-`.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use build::{BuildFile, ContextSource};
+use build::{BuildFile, ContextSource, NamedContext};
 use store::{Durability, Store, Work};
 
 use super::BuildArgs;
 use super::fetch::Repository;
+use crate::commands::container_args::{flag, key_value};
 use crate::error::Failure;
 
 /// The names that a file is looked for under, in this order.
@@ -23,6 +25,8 @@ pub(super) struct Sources {
     pub(super) context: ContextSource,
     /// Patterns that go with the file and not with the context.
     pub(super) ignore: Option<Vec<u8>>,
+    /// Further contexts, by their names.
+    pub(super) contexts: BTreeMap<String, NamedContext>,
     /// Files of Conductor's own name may start from a Debian that is made here.
     pub(super) is_conductorfile: bool,
     /// Where what was fetched lies meanwhile.
@@ -43,13 +47,45 @@ fn is_address(word: &str) -> bool {
 }
 
 impl Sources {
-    /// Finds the file and its context.
+    /// Finds the file and its contexts.
     pub(super) fn find(args: &BuildArgs, store: &Store) -> Result<Self, Failure> {
+        let mut found = Self::find_main(args, store)?;
+        for word in &args.build_context {
+            let (name, source) = key_value("build-context", word)?;
+            let context = found.further(&name, &source, store)?;
+            found.contexts.insert(name, context);
+        }
+        Ok(found)
+    }
+
+    /// A further context is `DIRECTORY`, `ARCHIVE`, `docker-image://IMAGE`, or the address of an archive or a repository.
+    fn further(&self, name: &str, source: &str, store: &Store) -> Result<NamedContext, Failure> {
+        let files = |source| Ok(NamedContext::Files(source));
+        if let Some(image) = source.strip_prefix("docker-image://") {
+            return Ok(NamedContext::Image(flag("build-context", image.parse())?));
+        }
+        match Path::new(source) {
+            path if path.is_dir() => files(ContextSource::Directory(path.to_owned())),
+            path if path.is_file() => files(ContextSource::Archive(path.to_owned())),
+            _ if is_archive(source) => files(ContextSource::Archive(download(store, source)?)),
+            _ if is_address(source) => {
+                let into = self.work.path().join(format!("context-{}", self.contexts.len()));
+                let checked_out = Repository::parse(&full(source)).check_out(&into, false);
+                let doing = |error| Failure::new(error).doing(format!("cannot fetch {source}"));
+                files(ContextSource::Directory(checked_out.map_err(doing)?))
+            }
+            _ => Err(Failure::message(format!("the build context {name} is nothing that is there: {source}"))
+                .hint("say NAME=DIRECTORY, NAME=ARCHIVE, NAME=ADDRESS or NAME=docker-image://IMAGE")),
+        }
+    }
+
+    fn find_main(args: &BuildArgs, store: &Store) -> Result<Self, Failure> {
         let work = store.begin(Durability::Remakeable)?;
         let unset = Self {
             file: BuildFile { name: "Dockerfile".into(), text: Vec::new() },
             context: ContextSource::Empty,
             ignore: None,
+            contexts: BTreeMap::new(),
             is_conductorfile: false,
             work,
         };
@@ -122,13 +158,9 @@ impl Sources {
     }
 
     fn of_address(self, word: &str, file: Option<&str>, args: &BuildArgs, store: &Store) -> Result<Self, Failure> {
-        let full = if word.starts_with("github.com/") { format!("https://{word}") } else { word.to_owned() };
-        let plain = full.split(['#', '?']).next().unwrap_or_default();
-        if full.starts_with("http") && !plain.ends_with(".git") {
-            let recorder = trace::Recorder::silent();
-            let client = registry::Client::new(registry::Settings::from_environment(None)?, &recorder);
-            let fetched = super::fetch::get(store, &client, &full, None).map_err(Failure::new)?;
-            let mut stream = File::open(&fetched.path).map_err(Failure::new)?;
+        let full = full(word);
+        if is_archive(&full) {
+            let mut stream = File::open(download(store, &full)?).map_err(Failure::new)?;
             return self.of_stream(&mut stream, file);
         }
         let keep = args.build_arg.iter().any(|arg| arg == "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1");
@@ -137,6 +169,22 @@ impl Sources {
         let file = file.map(|file| files.join(file).to_string_lossy().into_owned());
         self.of_directory(&files, file.as_deref())
     }
+}
+
+fn full(address: &str) -> String {
+    if address.starts_with("github.com/") { format!("https://{address}") } else { address.to_owned() }
+}
+
+/// An address of HTTP is that of a file, unless its path says that it is a repository.
+fn is_archive(address: &str) -> bool {
+    let path = address.split(['#', '?']).next().unwrap_or_default();
+    address.starts_with("http") && is_address(address) && !path.ends_with(".git")
+}
+
+fn download(store: &Store, address: &str) -> Result<PathBuf, Failure> {
+    let recorder = trace::Recorder::silent();
+    let client = registry::Client::new(registry::Settings::from_environment(None)?, &recorder);
+    Ok(super::fetch::get(store, &client, address, None).map_err(Failure::new)?.path)
 }
 
 fn here() -> Result<PathBuf, Failure> {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use build::{BuildRequest, ContextSource, NamedContext, NoCache, Secret, StepNetwork};
+use build::{BuildRequest, ContextSource, NoCache, Secret, StepNetwork};
 use engine::{HostWish, Ulimit};
 use oci::Platform;
 
 use super::BuildArgs;
 use super::source::Sources;
-use crate::commands::container_args::{flag, key_value};
+use crate::commands::container_args::flag;
 use crate::error::{Failure, Outcome};
 use crate::ui;
 
@@ -45,7 +45,7 @@ pub(super) fn request(
         file: sources.file.clone(),
         context: sources.context.clone(),
         ignore: sources.ignore.clone(),
-        contexts: args.build_context.iter().map(|word| context(word)).collect::<Result<_, _>>()?,
+        contexts: sources.contexts.clone(),
         args: given,
         target: args.target.clone(),
         platform,
@@ -105,23 +105,6 @@ fn network(word: &str) -> Result<StepNetwork, Failure> {
     }
 }
 
-/// `NAME=DIRECTORY`, `NAME=docker-image://IMAGE`, `NAME=oci-layout://...` or `NAME=ADDRESS`.
-fn context(word: &str) -> Result<(String, NamedContext), Failure> {
-    let (name, source) = key_value("build-context", word)?;
-    if let Some(image) = source.strip_prefix("docker-image://") {
-        return Ok((name, NamedContext::Image(flag("build-context", image.parse())?)));
-    }
-    let path = PathBuf::from(&source);
-    if path.is_dir() {
-        return Ok((name, NamedContext::Files(ContextSource::Directory(path))));
-    }
-    if path.is_file() {
-        return Ok((name, NamedContext::Files(ContextSource::Archive(path))));
-    }
-    Err(Failure::message(format!("the build context {name} is neither a directory nor an archive: {source}"))
-        .hint("say NAME=DIRECTORY, NAME=ARCHIVE or NAME=docker-image://IMAGE"))
-}
-
 /// `id=NAME[,src=FILE|,env=VARIABLE][,type=file|env]`; a name alone means a variable of that name, or else a file.
 fn secret(word: &str) -> Result<(String, Secret), Failure> {
     let fault = |what: &str| {
@@ -178,24 +161,9 @@ fn agent(word: &str) -> Result<(String, PathBuf), Failure> {
 
 /// Says what is to be said of the file.
 pub(super) fn check(args: &BuildArgs, sources: &Sources) -> Outcome {
-    let text = &sources.file.text;
-    let fault = |fault: dockerfile::Fault| Failure::message(fault.render(&sources.file.name, text));
-    let file = dockerfile::parse(text).map_err(fault)?;
-    let ignore = match (&sources.ignore, &sources.context) {
-        (Some(text), _) => Some(text.clone()),
-        (None, ContextSource::Directory(path)) => std::fs::read(path.join(".dockerignore")).ok(),
-        _ => None,
-    };
-    let ignore = ignore.map(|text| dockerfile::Ignore::parse(&text).map_err(fault)).transpose()?;
-    let inputs = dockerfile::CheckInputs {
-        target: args.target.as_deref(),
-        build_args: build_args(args)?,
-        ignore: ignore.as_ref(),
-        ..dockerfile::CheckInputs::default()
-    };
-    let warnings = dockerfile::check(&file, &inputs);
+    let (warnings, _) = advice(args, sources)?;
     for warning in &warnings {
-        ui::print_line(&told(warning, &sources.file.name, text))?;
+        ui::print_line(&told(warning, &sources.file.name, &sources.file.text))?;
     }
     match warnings.len() {
         0 => {
@@ -203,13 +171,52 @@ pub(super) fn check(args: &BuildArgs, sources: &Sources) -> Outcome {
             Ok(ExitCode::SUCCESS)
         }
         count => {
-            ui::remark(&format!(
-                "Check complete, {count} {} been found!",
-                if count == 1 { "warning has" } else { "warnings have" }
-            ));
+            ui::remark(&format!("Check complete, {} been found!", counted(count)));
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// Says that there is something to be said, before a build; where the file wants it so, that is an error.
+pub(super) fn advise(args: &BuildArgs, sources: &Sources) -> Result<(), Failure> {
+    let (warnings, insists) = advice(args, sources)?;
+    if warnings.is_empty() {
+        return Ok(());
+    }
+    if insists {
+        warnings.iter().for_each(|warning| ui::remark(&told(warning, &sources.file.name, &sources.file.text)));
+        let what = format!("{} been found, and the file says # check=error=true", counted(warnings.len()));
+        return Err(Failure::message(what));
+    }
+    if !args.quiet {
+        ui::remark(&format!("{} been found: conductor build --check tells", counted(warnings.len())));
+    }
+    Ok(())
+}
+
+fn counted(count: usize) -> String {
+    if count == 1 { "1 warning has".to_owned() } else { format!("{count} warnings have") }
+}
+
+/// Asks for advice; tells whether the file wants to obey it.
+fn advice(args: &BuildArgs, sources: &Sources) -> Result<(Vec<dockerfile::Warning>, bool), Failure> {
+    let text = &sources.file.text;
+    let fault = |fault: dockerfile::Fault| Failure::message(fault.render(&sources.file.name, text));
+    let file = dockerfile::parse(text).map_err(fault)?;
+    let ignored = match (&sources.ignore, &sources.context) {
+        (Some(text), _) => Some(text.clone()),
+        (None, ContextSource::Directory(path)) => std::fs::read(path.join(".dockerignore")).ok(),
+        _ => None,
+    };
+    let fault = |fault: dockerfile::Fault| Failure::message(fault.to_string());
+    let ignore = ignored.map(|text| dockerfile::Ignore::parse(&text).map_err(fault)).transpose()?;
+    let inputs = dockerfile::CheckInputs {
+        target: args.target.as_deref(),
+        build_args: build_args(args)?,
+        ignore: ignore.as_ref(),
+        ..dockerfile::CheckInputs::default()
+    };
+    Ok((dockerfile::check(&file, &inputs), file.directives.check.error))
 }
 
 /// A remark with the lines that it is about.

@@ -4,8 +4,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use engine::DiskUsage;
+use jiff::Timestamp;
 use serde_json::{Value, json};
+use store::CacheItem;
 
+use super::super::builder::{short, type_of};
 use super::super::{Group, Verb};
 use crate::context::Context;
 use crate::error::Outcome;
@@ -13,21 +16,22 @@ use crate::ui;
 use crate::ui::list::{self, Format};
 use crate::ui::size::human_size;
 use crate::ui::table::Table;
+use crate::ui::time::ago;
 
-/// Tell how much room images, containers and volumes take
+/// Tell how much room images, containers, volumes and builds take
 #[derive(Debug, Args)]
 pub(crate) struct DfArgs {
     /// Print in this form: json, or a template
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
-    /// Tell of each image, container and volume
+    /// Tell of each image, container, volume and cached step
     #[arg(short, long)]
     verbose: bool,
 }
 
 impl Verb for DfArgs {
     const NAME: &'static str = "df";
-    const ABOUT: &'static str = "Tell how much room images, containers and volumes take";
+    const ABOUT: &'static str = "Tell how much room images, containers, volumes and builds take";
     const USAGE: &'static str = "[OPTIONS]";
     const GROUP: Group = Group::Engine;
 
@@ -81,7 +85,13 @@ fn rows(usage: &DiskUsage) -> Vec<Value> {
             usage.volumes.iter().map(|volume| volume.size).sum(),
             unused.map(|volume| volume.size).sum(),
         ),
-        row("Build Cache", 0, 0, 0, 0),
+        row(
+            "Build Cache",
+            usage.cache.len(),
+            usage.cache.iter().filter(|item| item.in_use).count(),
+            store::cache_size(&usage.cache),
+            store::cache_size(&usage.cache.iter().filter(|item| !item.in_use).cloned().collect::<Vec<_>>()),
+        ),
     ]
 }
 
@@ -125,9 +135,26 @@ fn verbose(usage: &DiskUsage) -> String {
         volumes.push(vec![volume.name.clone(), volume.users.to_string(), human_size(volume.size)]);
     }
     format!(
-        "Images space usage:\n\n{}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}",
+        "Images space usage:\n\n{}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}\n{}",
         images.render(),
         containers.render(),
-        volumes.render()
+        volumes.render(),
+        cache(&usage.cache)
     )
+}
+
+fn cache(items: &[CacheItem]) -> String {
+    let now = Timestamp::now();
+    let mut table = Table::with_headers(&["CACHE ID", "CACHE TYPE", "SIZE", "CREATED", "LAST USED", "SHARED"]);
+    for item in items {
+        table.push(vec![
+            short(&item.id).to_owned(),
+            type_of(item).to_owned(),
+            human_size(item.size),
+            item.created.map(|then| ago(now, then)).unwrap_or_default(),
+            ago(now, item.used),
+            item.shared.to_string(),
+        ]);
+    }
+    format!("Build cache usage: {}\n\n{}", human_size(store::cache_size(items)), table.render())
 }

@@ -127,8 +127,8 @@ fn a_context_is_a_repository_or_an_address_too() {
     std::fs::write(sandbox.work().join("site/c.tar"), "another").unwrap();
     let changed = told(&sandbox, &from, &["-t", "added"]);
     assert_eq!(
-        (changed.matches("CACHED").count(), in_image(&sandbox, "added", "cat /unpacked/c.tar")),
-        (2, "another".to_owned())
+        (changed.matches("CACHED").count(), in_image(&sandbox, "added", "cat /unpacked")),
+        (2, "another\n".to_owned())
     );
     std::fs::write(from.join("Dockerfile"), adding(&"0".repeat(64))).unwrap();
     assert!(build(&sandbox, &from, &[]).fails(1).contains("was wanted"));
@@ -175,6 +175,11 @@ fn what_the_file_should_not_say_is_told() {
     for rule in ["FromAsCasing", "MaintainerDeprecated", "JSONArgsRecommended", "LegacyKeyValueFormat"] {
         assert!(found.stdout.contains(rule), "{rule}: {}", found.stdout);
     }
+    let built = told(&sandbox, &directory, &[]);
+    assert!(built.contains("4 warnings have been found"), "{built}");
+    let strict = "# check=error=true\nFROM busybox\nMAINTAINER me\n";
+    std::fs::write(directory.join("Dockerfile"), strict).unwrap();
+    assert!(build(&sandbox, &directory, &[]).fails(1).contains("MaintainerDeprecated"));
     std::fs::write(directory.join("Dockerfile"), "FROM busybox\nRUN true\n").unwrap();
     build(&sandbox, &directory, &["--check"]).run().success();
     sandbox.assert_clean();

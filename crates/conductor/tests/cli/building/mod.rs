@@ -1,5 +1,6 @@
 //! `build` from a Dockerfile: its words, its cache, its secrets, and what becomes of it when things go wrong.
 
+mod founding;
 mod invocation;
 mod outputs;
 mod repeats;

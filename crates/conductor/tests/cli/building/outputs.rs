@@ -83,3 +83,75 @@ fn progress_is_lines_a_tree_or_json() {
     assert!(tree.stderr.contains(" => CACHED [2/2] RUN echo loud"), "{}", tree.stderr);
     sandbox.assert_clean();
 }
+
+#[test]
+fn what_is_said_of_an_image_goes_with_it() {
+    let sandbox = busybox();
+    let status = "Package: eg\nStatus: install ok installed\nArchitecture: all\nVersion: 1.2-3\nMaintainer: nobody\n\n";
+    let file = "FROM busybox\nARG A=1\nRUN --mount=type=secret,id=s true\nCOPY status /var/lib/dpkg/status\nCOPY os-release /etc/os-release\n";
+    let directory = context(
+        &sandbox,
+        "attested",
+        &[("Dockerfile", file), ("status", status), ("os-release", "ID=debian\nVERSION_ID=12\n"), ("s", "hidden")],
+    );
+    let at = |name: &str| sandbox.work().join(name);
+    let secret = format!("id=s,src={}", directory.join("s").display());
+    let words = ["--sbom", "--provenance=mode=max", "--secret", &secret, "--build-arg", "A=2"];
+    let archive = format!("type=oci,name=attested:1,dest={}", at("a.tar").display());
+    told(&sandbox, &directory, &[&words[..], &["--output", &archive]].concat());
+    let script = format!("mkdir {0:?}; tar -xf {1:?} -C {0:?}", at("layout"), at("a.tar"));
+    Conductor::new("sh").args(["-ec", &script]).run().success();
+    let read = |digest: &str| -> serde_json::Value {
+        let path = at("layout").join("blobs/sha256").join(digest.trim_start_matches("sha256:"));
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    };
+    let top: serde_json::Value = serde_json::from_slice(&std::fs::read(at("layout/index.json")).unwrap()).unwrap();
+    let index = read(top["manifests"][0]["digest"].as_str().unwrap());
+    let (image, said) = (&index["manifests"][0], &index["manifests"][1]);
+    assert_eq!(said["annotations"]["vnd.docker.reference.type"], "attestation-manifest");
+    assert_eq!(said["annotations"]["vnd.docker.reference.digest"], image["digest"]);
+    let statements: Vec<_> = read(said["digest"].as_str().unwrap())["layers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|layer| read(layer["digest"].as_str().unwrap()))
+        .collect();
+    let all = format!("{statements:?}");
+    for part in ["pkg:deb/debian/eg@1.2-3", "slsa.dev/provenance", "busybox"] {
+        assert!(all.contains(part), "{part}: {all}");
+    }
+    assert!(!all.contains("hidden"), "{all}");
+    // Others read it, and so do we.
+    sandbox.conductor(["rmi", "attested:1"]).run().success();
+    sandbox.conductor(["load", "-i"]).arg(at("a.tar")).run().success();
+    Conductor::new("skopeo").args(["inspect", &format!("oci-archive:{}", at("a.tar").display())]).run().success();
+    told(&sandbox, &directory, &[&words[..], &["-o", at("files").to_str().unwrap()]].concat());
+    assert!(std::fs::read_to_string(at("files/sbom.spdx.json")).unwrap().contains("SPDX-2.3"));
+    assert!(std::fs::read_to_string(at("files/provenance.json")).unwrap().contains("buildDefinition"));
+    sandbox.assert_clean();
+}
+
+#[test]
+fn one_name_holds_images_for_several_machines() {
+    let sandbox = busybox();
+    let file = "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /machine\n";
+    let directory = context(&sandbox, "machines", &[("Dockerfile", file), ("amd64", "a\n"), ("arm64", "b\n")]);
+    let archive = format!("type=oci,dest={}", sandbox.work().join("both.tar").display());
+    let words = ["--platform", "linux/amd64,linux/arm64", "-t", "both:1", "--output", &archive];
+    told(&sandbox, &directory, &words);
+    let out = sandbox.work().join("files");
+    told(&sandbox, &directory, &["--platform", "linux/amd64,linux/arm64", "-o", out.to_str().unwrap()]);
+    for (machine, text) in [("linux_amd64", "a\n"), ("linux_arm64", "b\n")] {
+        assert_eq!(std::fs::read_to_string(out.join(machine).join("machine")).unwrap(), text);
+    }
+    let listed = sandbox.conductor(["manifest", "inspect", "both:1"]).ok();
+    assert!(listed.contains("amd64") && listed.contains("arm64"), "{listed}");
+    let raw = Conductor::new("skopeo").args([
+        "inspect",
+        "--raw",
+        &format!("oci-archive:{}", sandbox.work().join("both.tar").display()),
+    ]);
+    let raw = raw.ok();
+    assert!(raw.contains("amd64") && raw.contains("arm64"), "{raw}");
+    sandbox.assert_clean();
+}

@@ -216,3 +216,24 @@ fn files_of_the_web_and_of_repositories_are_added() {
     assert_eq!(seen, "a\nb\nc\nd\ne\n640 0:0\n640 5:6\n/plain:\nplain.gz\n\n/whole:\na.tar.gz\nplain\n");
     sandbox.assert_clean();
 }
+
+#[test]
+fn where_images_are_unpacked_builds_are_the_same() {
+    let sandbox = busybox();
+    let file = "FROM busybox AS a\nRUN echo a > /a && rm /etc/group\nFROM busybox\nCOPY --from=a /a /b\n\
+                RUN --mount=from=a,target=/m,rw cat /m/a > /c && echo > /m/gone && ! [ -e /m/etc/group ]\nRUN rm /b\n";
+    let directory = context(&sandbox, "unpacked", &[("Dockerfile", file)]);
+    let mut ids = Vec::new();
+    for snapshotter in ["erofs", "directory"] {
+        let config = sandbox.work().join("config.json");
+        std::fs::write(&config, format!("{{\"snapshotter\": \"{snapshotter}\"}}")).unwrap();
+        let out = sandbox.work().join(snapshotter);
+        let words = ["-t", snapshotter, "--no-cache"];
+        build(&sandbox, &directory, &words).env("CONDUCTOR_CONFIG", &config).run().success();
+        build(&sandbox, &directory, &["-o", out.to_str().unwrap()]).env("CONDUCTOR_CONFIG", &config).run().success();
+        assert_eq!(std::fs::read_to_string(out.join("c")).unwrap(), "a\n");
+        ids.push(id(&sandbox, snapshotter));
+    }
+    assert_eq!(ids[0], ids[1]);
+    sandbox.assert_clean();
+}
