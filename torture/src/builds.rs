@@ -10,13 +10,13 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use crate::checks::Checks;
-use crate::context::{AnswerFiles, Context, DEADLINE, Failure};
+use crate::context::{AnswerFiles, Context, DEADLINE, Failure, IMAGE};
 use crate::kills::{children, first_processes, strike};
 use crate::leaks::{Leaks, processes, words_of};
 use crate::recipes::Recipe;
 use crate::report::{Findings, Kind};
 use crate::seed::Random;
-use crate::store::{ensure_old, goes_on, settle, whole};
+use crate::store::{ensure_old, goes_on, settle, sound, tidy};
 
 /// Who is struck: by SIGKILL, the last by SIGINT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ const OTHERS: &[&[&str]] = &[
     &["rmi", "-f", "built0"],
     &["image", "prune", "-f"],
     &["image", "prune", "-a", "-f"],
-    &["create", "nobody"],
+    &["create", "--network", "none", "--name", "beside", IMAGE, "true"],
     &["rmcache"],
     &["system", "prune", "-f"],
     &["system", "prune", "-a", "-f"],
@@ -135,8 +135,9 @@ fn one(context: &Context, scene: &Scene, round: usize, findings: &mut Findings) 
     all_gone(&mut checks, &bystanders, &what);
     goes_on(&mut checks, &what)?;
     checks.nothing_held(&before, &what);
-    whole(&mut checks, &what)?;
+    sound(&mut checks, &what)?;
     again(&mut checks, &builds, &outcomes, other.is_none(), keeps(other), &what)?;
+    tidy(&mut checks, &what)?;
     settle(&mut checks)?;
     checks.nothing_left(&before, &what);
     Ok(())
@@ -214,8 +215,8 @@ impl Other {
     /// Waits for it: it has nothing to do with who was struck.
     fn ended(mut self, checks: &mut Checks<'_>, what: &str) -> Result<(), Failure> {
         let status = wait(checks, &mut self.child, &format!("{what}: {}", self.words.join(" ")))?;
-        // What is not there can be neither removed nor used.
-        let may_fail = matches!(self.words[0], "rmi" | "create");
+        // What is not there cannot be removed.
+        let may_fail = self.words[0] == "rmi";
         if status.is_some_and(|status| !status.success()) && !may_fail {
             let said = String::from_utf8_lossy(&self.files.read("err")).into_owned();
             checks.add(Kind::Lie, &format!("{what}: {} failed: {}", self.words.join(" "), said.trim()));

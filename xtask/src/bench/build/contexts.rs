@@ -18,7 +18,7 @@ const DIRECTORIES: usize = 50;
 
 /// How many computations there are, and how many turns each of them makes: about a second.
 const PARTS: usize = 8;
-const TURNS: usize = 4_000_000;
+const TURNS: usize = 2_000_000;
 
 /// What one does with a small program: its needs before its files.
 const STEPS: &str = "FROM localhost/bench/busybox\nWORKDIR /app\nCOPY packages .\nRUN sort packages > /installed\nCOPY . .\n\
