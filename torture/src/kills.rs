@@ -135,16 +135,20 @@ pub(crate) fn killed(
 }
 
 /// Returns the first processes of containers: the children of monitors.
-fn first_processes(engine: Engine, ours: &[(u32, String)]) -> Vec<(u32, String)> {
-    let children = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+pub(crate) fn first_processes(engine: Engine, ours: &[(u32, String)]) -> Vec<(u32, String)> {
     let monitors = ours.iter().filter(|(_, words)| engine.id_of(words).is_some());
-    let pids: Vec<u32> = monitors
-        .flat_map(|(pid, _)| children(*pid).split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
-        .collect();
-    pids.into_iter().map(|pid| (pid, words_of(pid))).filter(|(_, words)| !words.is_empty()).collect()
+    let pids = monitors.flat_map(|(pid, _)| children(*pid));
+    pids.map(|pid| (pid, words_of(pid))).filter(|(_, words)| !words.is_empty()).collect()
 }
 
-fn strike(pid: u32, words: &str) -> bool {
+/// Returns what a process has forked, as far as that has not ended.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split(' ').filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// Kills a process, if it is still the one with these words.
+pub(crate) fn strike(pid: u32, words: &str) -> bool {
     let Ok(pidfd) = sys::process::pidfd_open(pid) else { return false };
     words_of(pid) == words && sys::process::pidfd_send_signal(&pidfd, 9).is_ok()
 }

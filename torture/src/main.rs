@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a workbench talks to the person at it")]
 
+mod builds;
 mod checks;
 mod context;
 mod disk;
@@ -18,6 +19,7 @@ mod model;
 mod networks;
 mod peer;
 mod power;
+mod recipes;
 mod report;
 mod seed;
 mod store;
@@ -39,6 +41,7 @@ const EXPERIMENTS: &[(&str, Experiment)] = &[
     ("faults", faults::run),
     ("images", images::run),
     ("writers", writers::run),
+    ("build", builds::run),
     ("histories", histories::run),
     ("networks", networks::run),
     ("full", full::run),

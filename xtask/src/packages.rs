@@ -72,6 +72,7 @@ const NEEDS: &[(&str, &[&str])] = &[
     (
         "bench",
         &[
+            "buildah",
             "busybox-static",
             "conmon",
             "crun",

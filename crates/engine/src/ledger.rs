@@ -240,7 +240,8 @@ pub(crate) fn settle(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
             let own = container.request.remove_on_exit.then_some(container.anonymous_volumes.as_slice());
             remove::remove_files(layout, id, None, own.unwrap_or_default())?;
         }
-        Ok(Some(container)) if run.is_some() && container.request.remove_on_exit => {
+        // A step that never ran is nobody's either: no list shows it, so nobody would remove it.
+        Ok(Some(container)) if container.is_step() || run.is_some() && container.request.remove_on_exit => {
             remove::remove_files(layout, id, Some(&container.name), &container.anonymous_volumes)?;
         }
         Ok(Some(container)) => {

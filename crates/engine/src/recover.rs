@@ -30,7 +30,8 @@ pub(crate) fn recover(layout: &Layout) {
 fn recover_container(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
     let sound = |layout: &Layout| -> Result<bool, Error> {
         let Some(container) = records::container(layout, id)? else { return Ok(false) };
-        Ok(!names::was_given_back(layout, &container.name, id)?)
+        // A step ends with its builder, which the power cut has ended.
+        Ok(!container.is_step() && !names::was_given_back(layout, &container.name, id)?)
     };
     if sound(layout)? {
         return Ok(());
@@ -49,6 +50,7 @@ fn recover_container(layout: &Layout, id: &ContainerId) -> Result<(), Error> {
                 false
             }
             None => true,
+            Some(container) if container.is_step() => true,
             // The name is another one's by now: the removal had come to its end for all to see.
             Some(container) => names::reserve(layout, id, &container.name)?.is_some(),
         };

@@ -85,6 +85,14 @@ impl Host {
         self.succeed(place, &["sh", "-ec", script].map(str::to_owned)).map(drop)
     }
 
+    /// Starts a stopwatch that has its mounts, and the machine's own network.
+    pub(super) fn stopwatch_outside(&self, place: &Workplace) -> Outcome<Stopwatch> {
+        let mut nsenter = Command::new("nsenter");
+        nsenter.args(["--target", &self.stopwatch.process().to_string(), "--mount", "--"]);
+        nsenter.arg(&place.floor).arg("stopwatch").env("CONTAINERS_CONF", configuration(place));
+        Stopwatch::start(&mut nsenter)
+    }
+
     /// Times a program in it.
     pub(super) fn time(&mut self, words: &[String]) -> Outcome<Lap> {
         self.stopwatch.time(words)

@@ -6,6 +6,7 @@
 //! What each row measures, in which unit, and against what, is told in `docs/performance.md`.
 
 mod bridge;
+mod build;
 mod endpoints;
 mod exit;
 mod filter;

@@ -31,6 +31,7 @@ pub(super) const ROWS: &[Row] = &[
     Row { name: "scale", measure: super::scale::scale },
     Row { name: "index", measure: index },
     Row { name: "images", measure: super::images::images },
+    Row { name: "build", measure: super::build::build },
     Row { name: "size", measure: size },
     Row { name: "seccomp", measure: super::filter::seccomp },
 ];

@@ -59,6 +59,12 @@ impl Figure {
         Self { bound: Bound::AtLeast, ..Self::plain(what, "MB/s", subjects, budget) }
     }
 
+    /// How many times as quick as another subject ours is: the more the better.
+    pub(super) fn gain(what: &str, unit: &'static str, subjects: &[(&str, f64)], than: &str, budget: f64) -> Self {
+        let ratio = Self::ratio(what, unit, subjects, than, budget);
+        Self { measure: 1.0 / ratio.measure, measure_unit: "x as quick".to_owned(), bound: Bound::AtLeast, ..ratio }
+    }
+
     /// A ratio that is told beside others and has no budget.
     pub(super) fn told(what: &str, unit: &'static str, subjects: &[(&str, f64)], to: &str) -> Self {
         Self::ratio(what, unit, subjects, to, f64::INFINITY)

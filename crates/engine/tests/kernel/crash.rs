@@ -209,6 +209,23 @@ pub(crate) fn a_full_disk_stops_no_command_and_loses_no_end() {
     sandbox.call(&["rm", "eg"]).ok();
 }
 
+pub(crate) fn a_step_whose_builder_died_before_it_ran_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    let scratch = sandbox.root().join("tmp/scratch");
+    let more = json!({"name": "step", "remove_on_exit": true, "scratch": scratch});
+    let create = || sandbox.call(&["create", &request(&["true"], more.clone()).to_string()]).ok();
+    create();
+    // It was on record, and its run open; nothing told yet of a process.
+    std::fs::create_dir(sandbox.state().join("containers").join(sandbox.find("step").id.as_str())).unwrap();
+    assert_eq!(sandbox.call(&["ps"]).ok(), "");
+    sandbox.assert_empty();
+    // A power cut takes the run as well.
+    create();
+    std::fs::remove_dir_all(sandbox.state()).unwrap();
+    assert_eq!(sandbox.call(&["ps-a"]).ok(), "");
+    sandbox.assert_empty();
+}
+
 pub(crate) fn whatever_is_killed_at_any_moment_leaves_nothing() {
     let sandbox = Sandbox::new();
     let ours = || processes_of(&sandbox);

@@ -87,6 +87,7 @@ const TESTS: &[Test] = tests! {
            a_removal_that_a_power_cut_interrupted_is_undone_or_finished
            a_dead_process_is_never_listed
            a_full_disk_stops_no_command_and_loses_no_end
+           a_step_whose_builder_died_before_it_ran_leaves_nothing
            whatever_is_killed_at_any_moment_leaves_nothing;
     health: health_follows_the_probes
             a_probe_that_takes_too_long_has_failed_and_is_ended
