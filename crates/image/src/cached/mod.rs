@@ -1,7 +1,7 @@
 //! Steps of builds that others have made: given to a place, and taken from there.
 //!
 //! A place is a repository of a registry or a directory. What lies there is an image manifest like any other: its configuration
-//! lists the steps ([`document`]), and its layers are what they made. Or it is an image, whose configuration lists the steps that
+//! lists the steps (`document.rs`), and its layers are what they made. Or it is an image, whose configuration lists the steps that
 //! made its own layers. Reading it costs two documents; a layer comes when it is asked for, and is held against its diff-id.
 //!
 //! Start reading at [`known_steps`] and [`give_steps`].

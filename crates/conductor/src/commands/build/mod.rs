@@ -206,7 +206,7 @@ impl BuildArgs {
             None => Err(Failure::message("build what? Neither a directory nor a name was given").hint(
                 "conductor build -t NAME . builds what ./Dockerfile says; conductor build NAME makes a Debian image",
             )),
-            Some(_) if is_file || face != Face::Conductor => Ok(Meaning::File),
+            Some(_) if is_file || matches!(face, Face::Docker(_)) => Ok(Meaning::File),
             Some(word) if source::looks_like_source(word) => Ok(Meaning::File),
             Some(_) => Ok(Meaning::Debian),
         }
@@ -269,4 +269,28 @@ fn failure(display: &mut Display, error: BuildError) -> Failure {
 /// Ends a build well.
 fn success() -> Outcome {
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::read;
+
+    #[test]
+    fn a_name_alone_means_a_debian_and_anything_else_a_file() {
+        let meaning = |face: Face, line: &str| {
+            let words: Vec<_> = line.split_whitespace().map(Into::into).collect();
+            read::<BuildArgs>("conductor build", &words).unwrap().0.meaning(face).ok()
+        };
+        for face in [Face::Conductor, Face::Founding] {
+            for line in ["mydebian", "--suite trixie mydebian", "--include a,b -t x mydebian"] {
+                assert_eq!(meaning(face, line), Some(Meaning::Debian), "{line}");
+            }
+            for line in ["-t x .", ".", "web Conductorfile", "-f F x", "https://h/a.git", "-", "./x", "-t x"] {
+                assert_eq!(meaning(face, line), Some(Meaning::File), "{line}");
+            }
+            assert_eq!(meaning(face, ""), None);
+        }
+        assert_eq!(meaning(Face::Docker("docker"), "mydebian"), Some(Meaning::File));
+    }
 }
