@@ -22,6 +22,8 @@ pub struct ImageWish {
     pub squash: bool,
     /// Writes the steps that made its layers into its configuration, for other builds to take.
     pub inline_cache: bool,
+    /// Remarks in its manifest.
+    pub annotations: Vec<(String, String)>,
 }
 
 /// An image that was built.
@@ -46,6 +48,7 @@ impl Solved {
             config = self.with_steps(&config).map_err(|error| BuildError::Document(Box::new(error)))?;
         }
         let manifest = manifest_of(&config, &self.layers).map_err(|error| BuildError::Document(Box::new(error)))?;
+        let manifest = annotated(manifest, &wish.annotations).map_err(|error| BuildError::Document(Box::new(error)))?;
         let digest = Digest::of(&manifest);
         let documents = Documents { config, manifest, listed_in: None };
         let image = self.work.commit(&documents, &wish.names, recorder)?;
@@ -120,6 +123,18 @@ impl Solved {
         self.layers.push(layer.map_err(|error| BuildError::Document(Box::new(error)))?);
         Ok(())
     }
+}
+
+/// Adds remarks to a manifest.
+fn annotated(manifest: Vec<u8>, annotations: &[(String, String)]) -> serde_json::Result<Vec<u8>> {
+    if annotations.is_empty() {
+        return Ok(manifest);
+    }
+    let mut document: serde_json::Value = serde_json::from_slice(&manifest)?;
+    let remarks: serde_json::Map<_, _> =
+        annotations.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
+    document["annotations"] = remarks.into();
+    serde_json::to_vec(&document)
 }
 
 /// Moves what is in one directory into another one; directories that both have are joined.

@@ -15,6 +15,7 @@ use store::Image;
 use super::BuildArgs;
 use super::attestations::{Attestations, Said};
 use super::elsewhere::Gifts;
+use crate::commands::container_args::key_value;
 use crate::commands::trust_args::failure;
 use crate::context::Context;
 use crate::error::{Failure, Outcome};
@@ -180,7 +181,8 @@ impl Delivery<'_> {
             let own = part.platform.as_ref().is_none_or(|platform| platform.architecture == host.architecture);
             let names = if several && !own { Vec::new() } else { names.to_vec() };
             let inline_cache = Gifts::inline(self.args)?;
-            let wish = ImageWish { names, squash: part.request.squash, inline_cache };
+            let annotations = annotations(&self.args.annotation)?;
+            let wish = ImageWish { names, squash: part.request.squash, inline_cache, annotations };
             let said = Said::of(&part);
             made.push((said, part.solved.into_image(self.engine.store(), &wish, &recorder)?));
         }
@@ -289,6 +291,12 @@ impl Delivery<'_> {
         }
         Ok(())
     }
+}
+
+/// A remark may say where it goes; here that is the image's manifest, whatever else there is.
+fn annotations(words: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let plain = |word: &String| key_value("annotation", word.strip_prefix("manifest:").unwrap_or(word));
+    words.iter().map(plain).collect()
 }
 
 fn summary(made: &Built, names: &[Reference], begun: Instant) -> String {

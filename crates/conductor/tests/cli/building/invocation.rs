@@ -220,6 +220,12 @@ fn arguments_labels_and_names_are_what_they_were_said_to_be() {
     assert_eq!(labels.trim(), r#"{"a":"b","own":"2"}"#);
     let told = std::fs::read_to_string(metadata).unwrap();
     assert!(told.contains("containerimage.digest") && told.contains("two:v2"), "{told}");
+    let archive = format!("type=oci,dest={}", sandbox.work().join("annotated.tar").display());
+    let words = ["--build-arg", "IMAGE=busybox", "--annotation", "who=me", "--output", &archive];
+    super::told(&sandbox, &directory, &words);
+    let raw = format!("oci-archive:{}", sandbox.work().join("annotated.tar").display());
+    let raw = Conductor::new("skopeo").args(["inspect", "--raw", &raw]).ok();
+    assert!(raw.contains("\"who\":\"me\""), "{raw}");
     let quiet = build(&sandbox, &directory, &["-q", "--build-arg", "IMAGE=busybox"]).run().success();
     assert!(quiet.stdout.starts_with("sha256:") && quiet.stderr.is_empty(), "{quiet:?}");
     sandbox.assert_clean();
