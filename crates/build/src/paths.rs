@@ -49,6 +49,54 @@ pub(crate) fn parent(path: &[u8]) -> &[u8] {
     path.iter().rposition(|byte| *byte == b'/').map_or(&[], |slash| &path[..slash])
 }
 
+/// As many links as the kernel follows on one path.
+const LINKS_MAX: usize = 40;
+
+/// What a walk meets on its way.
+pub(crate) enum Met {
+    /// A name to go on from.
+    Name,
+    /// A link, and where it points.
+    Link(Vec<u8>),
+    /// Nothing that the walk could go on from.
+    End,
+}
+
+/// Follows all links of a path as the kernel does, and never out of the top. `look` tells what is at a plain path and whether
+/// the walk ends there. `None` where it meets an end, or too many links.
+pub(crate) fn follow(path: &[u8], look: impl Fn(&[u8], bool) -> Met) -> Option<Vec<u8>> {
+    let split = |path: &[u8]| -> Vec<Vec<u8>> {
+        path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).rev().map(<[u8]>::to_vec).collect()
+    };
+    let (mut rest, mut walked, mut links) = (split(path), Vec::new(), 0);
+    while let Some(name) = rest.pop() {
+        match name.as_slice() {
+            b"." => continue,
+            b".." => {
+                walked = parent(&walked).to_vec();
+                continue;
+            }
+            _ => {}
+        }
+        let next = join(&walked, &name);
+        match look(&next, rest.is_empty()) {
+            Met::Name => walked = next,
+            Met::End => return None,
+            Met::Link(target) => {
+                links += 1;
+                if links > LINKS_MAX {
+                    return None;
+                }
+                if target.starts_with(b"/") {
+                    walked = Vec::new();
+                }
+                rest.extend(split(&target));
+            }
+        }
+    }
+    Some(walked)
+}
+
 /// Tells whether `ADD` fetches a source by HTTP.
 pub(crate) fn is_remote(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://")

@@ -9,7 +9,7 @@ use std::io::Read;
 use oci::Digest;
 
 use crate::error::ContextError;
-use crate::paths::join;
+use crate::paths::{Met, follow};
 
 pub(crate) use directory::Directory;
 pub(crate) use layers::{Layers, info as describe};
@@ -70,42 +70,14 @@ pub(crate) trait Files {
     }
 }
 
-/// As many links as the kernel follows on one path.
-const LINKS_MAX: usize = 40;
-
 /// Follows all links of a path within the tree; `None` where it leads nowhere.
 pub(crate) fn resolve(files: &dyn Files, path: &[u8]) -> Option<Vec<u8>> {
-    let split = |path: &[u8]| -> Vec<Vec<u8>> {
-        path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).rev().map(<[u8]>::to_vec).collect()
-    };
-    let (mut rest, mut walked, mut links) = (split(path), Vec::new(), 0);
-    while let Some(name) = rest.pop() {
-        match name.as_slice() {
-            b"." => continue,
-            b".." => {
-                walked = crate::paths::parent(&walked).to_vec();
-                continue;
-            }
-            _ => {}
-        }
-        let next = join(&walked, &name);
-        match files.info(&next)?.kind {
-            Kind::Symlink(target) => {
-                links += 1;
-                if links > LINKS_MAX {
-                    return None;
-                }
-                if target.starts_with(b"/") {
-                    walked = Vec::new();
-                }
-                rest.extend(split(&target));
-            }
-            Kind::Directory => walked = next,
-            _ if rest.is_empty() => walked = next,
-            _ => return None,
-        }
-    }
-    Some(walked)
+    follow(path, |path, last| match files.info(path).map(|info| info.kind) {
+        Some(Kind::Symlink(target)) => Met::Link(target),
+        Some(Kind::Directory) => Met::Name,
+        Some(_) if last => Met::Name,
+        _ => Met::End,
+    })
 }
 
 /// Reads a small file whole, links followed; nothing where there is none, or more than `limit` bytes.

@@ -7,7 +7,7 @@ use store::Stack;
 use store::erofs::Body;
 
 use crate::files::{Info, Kind};
-use crate::paths::{join, parent};
+use crate::paths::{Met, follow, parent};
 
 /// What a new layer holds, by path.
 pub(crate) type Entries = BTreeMap<Vec<u8>, Entry>;
@@ -73,34 +73,11 @@ impl<'a> Target<'a> {
 
     /// Returns where a path leads, links followed; what is not there yet is taken as it is written.
     pub(crate) fn resolve(&self, path: &[u8]) -> Result<Vec<u8>, TargetError> {
-        let split = |path: &[u8]| -> Vec<Vec<u8>> {
-            path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).rev().map(<[u8]>::to_vec).collect()
-        };
-        let (mut rest, mut walked, mut links) = (split(path), Vec::new(), 0);
-        while let Some(name) = rest.pop() {
-            match name.as_slice() {
-                b"." => continue,
-                b".." => {
-                    walked = parent(&walked).to_vec();
-                    continue;
-                }
-                _ => {}
-            }
-            let next = join(&walked, &name);
-            let Some(Kind::Symlink(target)) = self.info(&next).map(|info| info.kind) else {
-                walked = next;
-                continue;
-            };
-            links += 1;
-            if links > 40 {
-                return Err(TargetError::Loop(lossy(path)));
-            }
-            if target.starts_with(b"/") {
-                walked = Vec::new();
-            }
-            rest.extend(split(&target));
-        }
-        Ok(walked)
+        follow(path, |path, _| match self.info(path).map(|info| info.kind) {
+            Some(Kind::Symlink(target)) => Met::Link(target),
+            _ => Met::Name,
+        })
+        .ok_or_else(|| TargetError::Loop(lossy(path)))
     }
 
     pub(crate) fn is_directory(&self, path: &[u8]) -> bool {
@@ -173,5 +150,5 @@ impl<'a> Target<'a> {
 }
 
 fn lossy(path: &[u8]) -> String {
-    format!("/{}", String::from_utf8_lossy(path))
+    format!("/{}", String::from_utf8_lossy(path).trim_start_matches('/'))
 }

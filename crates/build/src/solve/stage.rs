@@ -193,9 +193,13 @@ impl Worker<'_> {
             }
         }
         send(self.socket, &News::Started { step })?;
-        let layer = self.apply(step)?;
+        let below = self.take_stack()?;
+        let applied = self.apply(step, &below);
+        // Back before an error goes up: a shell in a step that failed is over the same layers.
+        let stack = self.stack.insert(below);
+        let layer = applied?;
         let known = Known { diff_id: layer.diff_id, size: layer.size };
-        self.stack()?.push(&layer)?;
+        stack.push(&layer)?;
         self.finish(step)?;
         self.remember(step, &keys, known)?;
         Ok(Made { key: own, layer: known, cached: false })
@@ -205,10 +209,8 @@ impl Worker<'_> {
     fn finish(&mut self, step: usize) -> Result<(), StepError> {
         let is_target = self.order.stage + 1 == self.order.graph.stages.len();
         if is_target && step + 1 == self.stage.steps.len() && !self.order.request.squash {
-            self.stack()?;
-            if let Some(stack) = &self.stack {
-                self.work.mountable(stack, ImageConfiguration::default())?;
-            }
+            let stack = self.take_stack()?;
+            self.work.mountable(self.stack.insert(stack), ImageConfiguration::default())?;
         }
         Ok(())
     }
@@ -278,12 +280,12 @@ impl Worker<'_> {
         }
     }
 
-    fn stack(&mut self) -> Result<&mut Stack, StoreError> {
-        if self.stack.is_none() {
-            let layers = self.kept(&self.layers.clone())?;
-            self.stack = Some(Stack::of(&layers)?);
+    /// Returns the layers so far, merged; whoever takes them puts them back.
+    fn take_stack(&mut self) -> Result<Stack, StoreError> {
+        match self.stack.take() {
+            Some(stack) => Ok(stack),
+            None => Stack::of(&self.kept(&self.layers.clone())?),
         }
-        self.stack.as_mut().ok_or_else(|| StoreError::MissingLayer(Digest::of(b"")))
     }
 
     fn kept(&mut self, layers: &[Known]) -> Result<Vec<Layer>, StoreError> {
@@ -312,20 +314,15 @@ impl Worker<'_> {
         Ok(stack)
     }
 
-    fn apply(&mut self, step: usize) -> Result<Layer, StepError> {
-        let epoch = self.stage.epoch;
-        self.stack()?;
+    fn apply(&mut self, step: usize, below: &Stack) -> Result<Layer, StepError> {
         match &self.stage.steps[step].op {
-            Op::Workdir(op) => {
-                let Some(below) = &self.stack else { unreachable!("it was just merged") };
-                Ok(workdir(op, &mut self.work, below, epoch)?)
-            }
-            Op::Copy(op) => self.copy(StepId { stage: self.order.stage, step }, op),
-            Op::Run(op) => self.run(step, op),
+            Op::Workdir(op) => Ok(workdir(op, &mut self.work, below, self.stage.epoch)?),
+            Op::Copy(op) => self.copy(StepId { stage: self.order.stage, step }, op, below),
+            Op::Run(op) => self.run(step, op, below),
         }
     }
 
-    fn copy(&mut self, id: StepId, op: &Copy) -> Result<Layer, StepError> {
+    fn copy(&mut self, id: StepId, op: &Copy, below: &Stack) -> Result<Layer, StepError> {
         let epoch = self.stage.epoch;
         let (files, own): (Rc<dyn Files>, _) = match op.from {
             Source::Context(context) => (self.order.contents.files(context), None),
@@ -337,14 +334,12 @@ impl Worker<'_> {
         };
         let taken = self.order.contents.taken(id, 0).map(|taken| &taken.selection);
         let Some(selection) = own.as_ref().or(taken) else { return Err(StepError::NoSource(op.destination.clone())) };
-        let Some(below) = &self.stack else { unreachable!("it was merged before") };
         Ok(copy(op, selection, Copying { work: &mut self.work, below, files, epoch })?)
     }
 
-    fn run(&mut self, step: usize, op: &Run) -> Result<Layer, StepError> {
+    fn run(&mut self, step: usize, op: &Run, below: &Stack) -> Result<Layer, StepError> {
         let mounted = self.mounts(StepId { stage: self.order.stage, step }, op)?;
         let epoch = self.stage.epoch;
-        let Some(below) = &self.stack else { unreachable!("it was merged before") };
         let engine = self.order.engine;
         let running = Running { engine, work: &mut self.work, below, epoch, name: format!("scratch-{step}") };
         match run::run(op, &mounted, running)? {
