@@ -47,7 +47,6 @@ for directory in run tmp var/tmp var/lib/containers; do mount -t tmpfs tmpfs $di
 pivot_root . old
 umount -l old
 cd /
-ip link set lo up 2>/dev/null || true
 exec bash /shared/script
 "#;
 

@@ -6,10 +6,10 @@ use std::path::Path;
 use serde_json::{Value, json};
 use testkit::Sandbox;
 
+use super::buildah;
 use super::built::Built;
 use super::corpus::Case;
 use super::explained::{EXPLAINED, Explained};
-use super::{buildah, corpus};
 
 /// Something in which two images differ.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) fn compare(part: &str, cases: Vec<Case>) {
     let mut report = Report::default();
     for (case, theirs) in cases.iter().zip(theirs) {
         let ours = build_ours(&sandbox, case);
-        report.expectations(case, "ours", &ours);
+        report.expectations(case, &ours);
         match (&ours, theirs) {
             (_, None) => {}
             (Ok(ours), Some(Ok(theirs))) => report.differences(case, ours, &theirs),
@@ -43,38 +43,6 @@ pub(crate) fn compare(part: &str, cases: Vec<Case>) {
     sandbox.assert_clean();
 }
 
-/// Builds the whole corpus with the other builder alone, and holds it to what the cases expect.
-pub(crate) fn check_corpus() {
-    let root = buildah::root();
-    let sandbox = crate::busybox();
-    let parts = [
-        corpus::stages::cases(),
-        corpus::variables::cases(),
-        corpus::run::cases(),
-        corpus::mounts::cases(),
-        corpus::copy::cases(),
-        corpus::add::cases(),
-        corpus::ignore::cases(),
-        corpus::config::cases(),
-        corpus::text::cases(),
-    ];
-    let cases = chosen(parts.concat());
-    let names: BTreeSet<_> = cases.iter().map(|case| case.name).collect();
-    assert_eq!(names.len(), cases.len(), "two cases have one name");
-    let mut report = Report::default();
-    for (case, theirs) in cases.iter().zip(build_theirs(&sandbox, &root, &cases)) {
-        let Some(theirs) = theirs else { continue };
-        if shows() {
-            show(&format!("{}\n{}", case.name, theirs.as_ref().map_or_else(Clone::clone, told)));
-        }
-        let found = Report::default().with_expectations(case, "theirs", &theirs);
-        // What is explained as their fault is not expected of them.
-        let is_explained = |at: &str| EXPLAINED.iter().any(|explained| explained.fits(case.name, at));
-        report.wrong.extend(found.into_iter().filter(|(at, _)| !is_explained(at)).map(|(_, text)| text));
-    }
-    report.finish("corpus", &[]);
-}
-
 /// Tells whether all shall be shown.
 fn shows() -> bool {
     std::env::var_os("BUILD_SHOW").is_some()
@@ -83,17 +51,6 @@ fn shows() -> bool {
 #[allow(clippy::print_stderr, reason = "somebody has asked for it")]
 fn show(text: &str) {
     eprintln!("{text}");
-}
-
-/// Tells what an image is, but for what is in every case.
-fn told(built: &Built) -> String {
-    let members = members(&built.config).into_iter().map(|(name, value)| format!("    {name}: {value}\n"));
-    let is_usual = |path: &str| {
-        let is_base = ["bin", "sbin", "usr", "var", "dev", "proc", "sys"].contains(&path.split('/').nth(1).unwrap());
-        is_base || matches!(path, "/etc" | "/home" | "/root" | "/run" | "/tmp" | "/etc/passwd" | "/etc/group")
-    };
-    let files = built.files.iter().filter(|(path, _)| !is_usual(path));
-    members.chain(files.map(|(path, file)| format!("    {path}: {file}\n"))).collect()
 }
 
 /// Returns the cases that the environment asks for.
@@ -152,36 +109,24 @@ struct Report {
 }
 
 impl Report {
-    /// Holds an image to what its case expects.
-    fn expectations(&mut self, case: &Case, whose: &str, built: &Result<Built, String>) {
-        let found = self.with_expectations(case, whose, built);
-        self.wrong.extend(found.into_iter().map(|(_, text)| text));
-    }
-
-    /// Returns where an image is not what its case expects, and how.
-    fn with_expectations(&self, case: &Case, whose: &str, built: &Result<Built, String>) -> Vec<(String, String)> {
+    /// Holds our image to what its case expects. Theirs is held to it by being the same.
+    fn expectations(&mut self, case: &Case, built: &Result<Built, String>) {
         let name = case.name;
         let built = match built {
-            Err(_) if case.fails => return Vec::new(),
-            Ok(_) if case.fails => {
-                return vec![("build".to_owned(), format!("{name}: {whose} was built, and is no build"))];
-            }
-            Err(said) => {
-                return vec![("build".to_owned(), format!("{name}: {whose} was not built: {}", last_line(said)))];
-            }
+            Err(_) if case.fails => return,
+            Ok(_) if case.fails => return self.wrong.push(format!("{name} was built, and is no build")),
+            Err(said) => return self.wrong.push(format!("{name} was not built: {}", last_line(said))),
             Ok(built) => built,
         };
-        let mut wrong = Vec::new();
         for (path, expected) in &case.holds {
             let found = built.files.get(*path).and_then(|file| file.text.as_deref());
             if found != Some(expected) {
-                wrong.push(((*path).to_owned(), format!("{name}: {whose} has {found:?} at {path}, not {expected:?}")));
+                self.wrong.push(format!("{name} has {found:?} at {path}, not {expected:?}"));
             }
         }
         for path in case.lacks.iter().filter(|path| built.files.contains_key(**path)) {
-            wrong.push(((*path).to_owned(), format!("{name}: {whose} has {path}")));
+            self.wrong.push(format!("{name} has {path}"));
         }
-        wrong
     }
 
     /// Lists in what two images differ.
