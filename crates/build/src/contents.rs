@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use dockerfile::{Ignore, Span};
+use dockerfile::Span;
 use engine::Chain;
 use oci::Digest;
 use store::{Stack, Store, Work};
@@ -14,7 +14,7 @@ use crate::event::StepId;
 use crate::files::{Directory, Files, Layers, Nothing};
 use crate::graph::{Copy, Graph, Item, Mount, Op, Source, Unpack};
 use crate::op::copy::{Selection, content};
-use crate::{BuildFile, BuildRequest, ContextSource, NamedContext};
+use crate::{BuildFile, BuildRequest, ContextSource, NamedContext, ignored};
 
 /// The contexts of a build that something is taken from, and what is taken.
 pub(crate) struct Contents {
@@ -100,24 +100,23 @@ impl Contents {
             (_, Some(NamedContext::Files(source))) => source,
             _ => &ContextSource::Empty,
         };
+        let own = request.ignore.clone().filter(|_| context == 0);
         let opened = match source {
             ContextSource::Empty => Opened { files: Rc::new(Nothing), directory: None },
             ContextSource::Directory(path) => {
-                let text = request.ignore.clone().filter(|_| context == 0).unwrap_or_else(|| ignore_of(path));
+                let text = own.map_or_else(|| ignored::patterns_of(path), |own| Ok(Some(own)))?;
+                let ignore = ignored::parse(&text.unwrap_or_default())?;
                 let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
                 let id = Digest::of(path.as_os_str().as_encoded_bytes()).hex();
-                let directory = Rc::new(Directory::open(&path, &ignore(&text)?, store.cache().context(&id)?)?);
+                let directory = Rc::new(Directory::open(&path, &ignore, store.cache().context(&id)?)?);
                 Opened { files: Rc::clone(&directory) as Rc<dyn Files>, directory: Some(directory) }
             }
             ContextSource::Archive(path) => {
                 let layer = archive(path, work)?;
                 let stack = Rc::new(Stack::of(&[layer])?);
-                let text = request.ignore.clone().filter(|_| context == 0);
-                let text = text.or_else(|| {
-                    let files = Layers::new(Rc::clone(&stack));
-                    crate::files::read_small(&files, b".dockerignore", IGNORE_MAX)
-                });
-                let files = Layers::as_context(stack, ignore(&text.unwrap_or_default())?);
+                let read = || ignored::patterns_in(&Layers::new(Rc::clone(&stack)));
+                let text = own.map_or_else(read, |own| Ok(Some(own)))?;
+                let files = Layers::as_context(stack, ignored::parse(&text.unwrap_or_default())?);
                 Opened { files: Rc::new(files), directory: None }
             }
         };
@@ -219,25 +218,15 @@ pub fn file_of_archive(
     let files = Layers::new(Rc::new(Stack::of(std::slice::from_ref(&layer))?));
     let names = wanted.map_or_else(|| usual.to_vec(), |wanted| vec![wanted]);
     let found = names.iter().find_map(|name| {
-        let text = crate::files::read_small(&files, crate::paths::relative(name).as_bytes(), IGNORE_MAX)?;
+        let text = crate::files::read_small(&files, crate::paths::relative(name).as_bytes(), FILE_MAX)?;
         Some(BuildFile { name: (*name).to_owned(), text })
     });
     let none = || BuildError::Worker(format!("there is no {} in the archive", names.join(", ")));
     Ok(Some((found.ok_or_else(none)?, layer.path)))
 }
 
-/// More patterns than these nobody writes.
-const IGNORE_MAX: u64 = 16 << 20;
-
-/// Reads the patterns that stand in a context.
-fn ignore_of(directory: &std::path::Path) -> Vec<u8> {
-    std::fs::read(directory.join(".dockerignore")).unwrap_or_default()
-}
-
-fn ignore(text: &[u8]) -> Result<Ignore, BuildError> {
-    let fault = |fault: dockerfile::Fault| ContextError::Ignore(fault.render(".dockerignore", text));
-    Ok(Ignore::parse(text).map_err(fault)?)
-}
+/// A longer file nobody writes.
+const FILE_MAX: u64 = 16 << 20;
 
 fn archive(path: &std::path::Path, work: &mut Work) -> Result<store::Layer, BuildError> {
     use sys::Calling;

@@ -24,6 +24,7 @@ mod event;
 mod export;
 mod files;
 mod graph;
+mod ignored;
 mod key;
 mod op;
 mod paths;
@@ -35,6 +36,7 @@ pub use elsewhere::{Elsewhere, Nowhere, SolvedStep};
 pub use error::{BuildError, ContextError, Place};
 pub use event::{Event, StepId};
 pub use export::{Built, ImageWish};
+pub use ignored::{patterns_at, patterns_of};
 pub use request::{
     BaseError, Bases, BuildFile, BuildRequest, ContextSource, Fetched, NamedContext, NoCache, Secret, StepNetwork,
 };

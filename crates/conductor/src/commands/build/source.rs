@@ -104,7 +104,9 @@ impl Sources {
     fn of_file(mut self, path: &Path, context: ContextSource, insists: bool) -> Result<Self, Failure> {
         self.file = read_file(path)?;
         self.is_conductorfile = insists || name_of(path).to_ascii_lowercase().starts_with("conductorfile");
-        self.ignore = own_patterns(path);
+        // `<file>.dockerignore` counts before the context's own patterns.
+        self.ignore = build::patterns_at(&path.with_file_name(format!("{}.dockerignore", name_of(path))))
+            .map_err(Failure::new)?;
         self.context = context;
         Ok(self)
     }
@@ -193,11 +195,6 @@ fn here() -> Result<PathBuf, Failure> {
 
 fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// `<file>.dockerignore` counts before the context's own patterns.
-fn own_patterns(path: &Path) -> Option<Vec<u8>> {
-    std::fs::read(path.with_file_name(format!("{}.dockerignore", name_of(path)))).ok()
 }
 
 fn read_file(path: &Path) -> Result<BuildFile, Failure> {

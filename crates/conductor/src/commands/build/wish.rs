@@ -205,7 +205,7 @@ fn advice(args: &BuildArgs, sources: &Sources) -> Result<(Vec<dockerfile::Warnin
     let file = dockerfile::parse(text).map_err(fault)?;
     let ignored = match (&sources.ignore, &sources.context) {
         (Some(text), _) => Some(text.clone()),
-        (None, ContextSource::Directory(path)) => std::fs::read(path.join(".dockerignore")).ok(),
+        (None, ContextSource::Directory(path)) => build::patterns_of(path).map_err(Failure::new)?,
         _ => None,
     };
     let fault = |fault: dockerfile::Fault| Failure::message(fault.to_string());
