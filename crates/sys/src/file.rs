@@ -67,6 +67,36 @@ pub fn give_name(file: &File, path: &Path) -> Result<()> {
     rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW).call(|| format!("linkat({path:?})"))
 }
 
+/// Writes a file that has no name until it is whole, so that nothing is left of one that does not get there, and replaces the one
+/// that has its name. Where the file system knows no such files, it is made beside, and a kill leaves it there.
+pub fn write_whole<E>(
+    path: &Path,
+    fault: impl Fn(Error) -> E,
+    write: impl FnOnce(&mut File) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let replace = || std::fs::rename(&beside, path).call(|| format!("rename({path:?})")).map_err(&fault);
+    let written = match create_unnamed(directory).map_err(&fault)? {
+        Some(mut file) => write(&mut file).and_then(|()| match give_name(&file, path) {
+            // A name is given over another's by way of a further one alone.
+            Err(error) if error.errno() == Errno::EXIST => {
+                give_name(&file, &beside).map_err(&fault).and_then(|()| replace())
+            }
+            named => named.map_err(&fault),
+        }),
+        None => {
+            let mut file = File::create_new(&beside).call(|| format!("open({beside:?}, O_EXCL)")).map_err(&fault)?;
+            write(&mut file).and_then(|()| replace())
+        }
+    };
+    if written.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    written
+}
+
 /// Makes the names in a directory survive a power cut.
 pub fn sync_dir(dir: &Path) -> Result<()> {
     let dir_file = File::open(dir).call(|| format!("open({dir:?})"))?;

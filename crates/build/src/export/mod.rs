@@ -1,5 +1,7 @@
 //! What becomes of the layers: an image with names, or files.
 
+mod beside;
+
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -8,6 +10,8 @@ use image::documents::manifest_of;
 use oci::{Digest, Reference};
 use store::{Documents, Image, Layer, Stack, Store, StoreError, Work};
 use trace::Recorder;
+
+use beside::Beside;
 
 use crate::SolvedStep;
 use crate::error::BuildError;
@@ -96,21 +100,13 @@ impl Solved {
 
     /// Writes all files into a directory: what is there already stays, or is replaced by a file of the same name.
     pub fn write_files(&self, engine: &Engine, directory: &Path) -> Result<(), BuildError> {
-        use sys::Calling;
         let system = |source| BuildError::System { doing: "write the files of the image", source };
         let image = self.unnamed_image()?;
         let view = engine.snapshots().view(&image, engine.recorder());
         let view = view.map_err(|error| BuildError::Document(Box::new(error)))?;
-        // Its files are made whole beside, and then take their names.
-        let beside = directory.join(format!(".conductor-{}", std::process::id()));
-        let made = std::fs::create_dir(&beside).call(|| format!("mkdir({})", beside.display())).map_err(system);
-        let written = made.and_then(|()| {
-            let to = sys::path::open_host(&beside).map_err(system)?;
-            sys::copy::copy_tree(view.as_fd(), to.as_fd()).map_err(system)?;
-            take_names(&beside, directory).map_err(system)
-        });
-        let _ = std::fs::remove_dir_all(&beside);
-        written
+        let beside = Beside::make(directory).map_err(system)?;
+        sys::copy::copy_tree(view.as_fd(), beside.fd().as_fd()).map_err(system)?;
+        beside.take_names().map_err(system)
     }
 
     /// Puts the layers of the build into one: what they make of the layers below, with nothing of what they undid.
@@ -135,27 +131,4 @@ fn annotated(manifest: Vec<u8>, annotations: &[(String, String)]) -> serde_json:
         annotations.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
     document["annotations"] = remarks.into();
     serde_json::to_vec(&document)
-}
-
-/// Moves what is in one directory into another one; directories that both have are joined.
-fn take_names(from: &Path, to: &Path) -> sys::Result<()> {
-    use sys::Calling;
-    let entries = std::fs::read_dir(from).call(|| format!("opendir({})", from.display()))?;
-    for entry in entries {
-        let entry = entry.call(|| "getdents64")?;
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        let is_directory = entry.file_type().call(|| "stat")?.is_dir();
-        let old = target.symlink_metadata().ok();
-        match old {
-            Some(old) if is_directory && old.is_dir() => take_names(&source, &target)?,
-            Some(old) if old.is_dir() => {
-                return Err(sys::Error::new(format!("rename({})", target.display()), sys::Errno::ISDIR));
-            }
-            Some(_) if is_directory => {
-                return Err(sys::Error::new(format!("rename({})", target.display()), sys::Errno::NOTDIR));
-            }
-            _ => std::fs::rename(&source, &target).call(|| format!("rename({})", target.display()))?,
-        }
-    }
-    Ok(())
 }

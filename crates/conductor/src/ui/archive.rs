@@ -31,25 +31,5 @@ fn into_file(path: &Path, write: impl FnOnce(&mut File) -> Result<(), Failure>) 
     if path.exists() && !path.is_file() {
         return write(&mut File::options().write(true).open(path).call(|| "open(O_WRONLY)").map_err(doing)?);
     }
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let replace = || std::fs::rename(&beside, path).call(|| "rename").map_err(doing);
-    let written = match sys::file::create_unnamed(directory).map_err(doing)? {
-        Some(mut file) => write(&mut file).and_then(|()| match sys::file::give_name(&file, path) {
-            // A name is given over another's by way of a further one alone.
-            Err(error) if error.errno() == sys::Errno::EXIST => {
-                sys::file::give_name(&file, &beside).map_err(doing).and_then(|()| replace())
-            }
-            named => named.map_err(doing),
-        }),
-        None => {
-            let mut file = File::create_new(&beside).call(|| "open(O_CREAT|O_EXCL)").map_err(doing)?;
-            write(&mut file).and_then(|()| replace())
-        }
-    };
-    if written.is_err() {
-        let _ = std::fs::remove_file(&beside);
-    }
-    written
+    sys::file::write_whole(path, doing, write)
 }

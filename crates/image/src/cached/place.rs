@@ -181,7 +181,7 @@ impl CacheDirectory {
         }
     }
 
-    /// Writes a blob under a name of its own, and lets it take its name when it is whole.
+    /// Writes a blob, which has its name when it is whole.
     fn place(&self, digest: &Digest, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), CacheError> {
         self.put(&self.blob(digest), write)
     }
@@ -189,14 +189,12 @@ impl CacheDirectory {
     fn put(&self, path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), CacheError> {
         let directory = path.parent().unwrap_or(&self.path);
         fs::create_dir_all(directory).call(|| format!("mkdir({})", directory.display()))?;
-        let beside = path.with_extension(format!("new-{}", std::process::id()));
-        let mut file = File::create(&beside).call(|| format!("open({})", beside.display()))?;
-        let written = write(&mut file).call(|| format!("write({})", beside.display()));
-        let placed = written.and_then(|()| fs::rename(&beside, path).call(|| format!("rename({})", path.display())));
-        if placed.is_err() {
-            let _ = fs::remove_file(&beside);
-        }
-        Ok(placed?)
+        let written = sys::file::write_whole(
+            path,
+            |error| error,
+            |file| write(file).call(|| format!("write({})", path.display())),
+        );
+        Ok(written?)
     }
 
     /// Gives our name to a manifest; what has other names stays.
