@@ -59,6 +59,7 @@ const NEEDS: &[(&str, &[&str])] = &[
             "openssl",
             "podman",
             "procps",
+            "qemu-user-static",
             "runc",
             "skopeo",
             "tmux",

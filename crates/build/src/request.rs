@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 
 use engine::{HostWish, Ulimit};
+use image::LayoutImage;
 use oci::{Platform, Reference};
 use store::Image;
 
@@ -78,6 +79,8 @@ pub enum NamedContext {
     Files(ContextSource),
     /// An image.
     Image(Reference),
+    /// An image of a directory.
+    Layout(LayoutImage),
 }
 
 /// What of the cache is not used.
@@ -146,6 +149,9 @@ pub type BaseError = Box<dyn std::error::Error + Send + Sync>;
 pub trait Bases {
     /// Returns an image by its name, for a machine.
     fn image(&mut self, name: &Reference, platform: &Platform) -> Result<Image, BaseError>;
+
+    /// Returns an image of a directory, for a machine.
+    fn layout(&mut self, image: &LayoutImage, platform: &Platform) -> Result<Image, BaseError>;
 
     /// Fetches a file for `ADD`, or finds that what was fetched before still holds; returns it and its name.
     fn fetch(&mut self, address: &str, checksum: Option<&str>) -> Result<Fetched, BaseError>;

@@ -25,6 +25,10 @@ pub(crate) struct Failure {
     printed: bool,
 }
 
+/// What to do where a program is not for this machine.
+const ELSEWHERE: &str = "the program is for another machine, or a script without #!; 'apt install qemu-user-static \
+                         binfmt-support' lets this one run programs of others";
+
 /// What to do where there is no image of a name.
 pub(crate) const NO_IMAGE: &str = "'conductor images' lists what there is; 'conductor build NAME' makes a Debian image";
 
@@ -164,6 +168,9 @@ impl Failure {
                 "'conductor network ls' lists what there is; 'conductor network create NAME' makes one".to_owned(),
             );
         }
+        if self.errors().any(runs_elsewhere) {
+            return Some(ELSEWHERE.to_owned());
+        }
         match self.errno()? {
             Errno::PERM | Errno::ACCESS if !crate::context::is_root() => {
                 Some("run the same command as root, for example with sudo".to_owned())
@@ -184,6 +191,11 @@ fn names_no_image(error: &(dyn Error + 'static)) -> bool {
         _ => error.downcast_ref(),
     };
     matches!(within, Some(store::StoreError::NotFound(_)))
+}
+
+/// Tells whether the kernel took a program for none. What another process of ours told is text by now.
+fn runs_elsewhere(error: &(dyn Error + 'static)) -> bool {
+    error.to_string().ends_with("(ENOEXEC)")
 }
 
 fn names_no_network(error: &(dyn Error + 'static)) -> bool {

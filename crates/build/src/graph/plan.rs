@@ -217,7 +217,7 @@ impl Planner<'_> {
                 let context = self.context(name);
                 return Ok((Base::Context(context), Document::scratch(platform), FIRST_TIME));
             }
-            Some(NamedContext::Image(image)) => return self.image_base(&image.to_string(), span, platform),
+            Some(_) => return self.image_base(name, span, platform),
             None => {}
         }
         if let Some(earlier) = self.file.base(name, number) {
@@ -239,10 +239,17 @@ impl Planner<'_> {
         Ok((Base::Image(Box::new(image)), document, epoch))
     }
 
+    /// Finds an image: one that a further context stands for, or the one that has the name.
     fn image(&mut self, name: &str, span: Span, platform: &Platform) -> Result<Image, BuildError> {
-        let reference: Reference =
-            name.parse().map_err(|error: oci::ReferenceError| self.wrong(span, error.to_string()))?;
-        let image = self.bases.image(&reference, platform);
+        let image = match self.request.contexts.get(name) {
+            Some(NamedContext::Layout(layout)) => self.bases.layout(layout, platform),
+            Some(NamedContext::Image(reference)) => self.bases.image(reference, platform),
+            Some(NamedContext::Files(_)) | None => {
+                let reference: Reference =
+                    name.parse().map_err(|error: oci::ReferenceError| self.wrong(span, error.to_string()))?;
+                self.bases.image(&reference, platform)
+            }
+        };
         image.map_err(|source| BuildError::Base { place: self.place(span), name: name.to_owned(), source })
     }
 
@@ -250,7 +257,7 @@ impl Planner<'_> {
     pub(super) fn source(&mut self, name: &str, number: usize, span: Span) -> Result<Source, BuildError> {
         match self.request.contexts.get(name) {
             Some(NamedContext::Files(_)) => return Ok(Source::Context(self.context(name))),
-            Some(NamedContext::Image(image)) => return self.image_source(&image.to_string(), span),
+            Some(_) => return self.image_source(name, span),
             None => {}
         }
         if let Some(earlier) = self.file.stage_before(name, number) {

@@ -14,6 +14,7 @@ mod take;
 use oci::{Digest, DigestError};
 use store::StoreError;
 
+use crate::layout::LayoutError;
 use crate::manifest::ManifestError;
 use crate::{ArchiveFault, PullError};
 
@@ -32,17 +33,12 @@ pub enum CacheError {
     /// The registry gave no document.
     #[error(transparent)]
     Document(Box<PullError>),
-    /// The directory could not be read or written.
+    /// The directory could not be written.
     #[error("{0}")]
     Directory(#[from] sys::Error),
-    /// There is nothing under the name.
-    #[error("{directory} holds nothing by the name {tag}")]
-    Nothing {
-        /// The directory.
-        directory: String,
-        /// What was asked for.
-        tag: String,
-    },
+    /// The directory could not be read.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
     /// What is there is no manifest.
     #[error("what is there is of no use")]
     Manifest(#[from] ManifestError),

@@ -11,6 +11,7 @@ use sys::Calling;
 
 use super::CacheError;
 use super::document::MANIFEST;
+use crate::layout::{self, DEPTH, LayoutError, NAME, name_of};
 use crate::manifest::{Descriptor, Document, Manifest, choose};
 use crate::pull::read_config;
 
@@ -37,13 +38,6 @@ pub struct CacheDirectory {
     pub tag: String,
 }
 
-/// How far indexes may lead to indexes.
-const DEPTH: usize = 4;
-/// The longest document.
-const LONGEST: u64 = 8 << 20;
-/// The annotation that is a name in a directory.
-const NAME: &str = "org.opencontainers.image.ref.name";
-
 impl CachePlace<'_> {
     /// Reads the manifest for a machine, and its configuration.
     pub(super) fn documents(&self, wanted: &Platform) -> Result<(Manifest, Vec<u8>), CacheError> {
@@ -64,7 +58,7 @@ impl CachePlace<'_> {
         match self {
             Self::Registry { repository, name } => Ok(Document::read(&repository.manifest(&Version::of(name))?.bytes)?),
             Self::Directory(directory) => {
-                let entry = directory.entry()?.ok_or_else(|| directory.nothing())?;
+                let entry = directory.entry()?;
                 self.document(&entry)
             }
         }
@@ -75,14 +69,14 @@ impl CachePlace<'_> {
             Self::Registry { repository, .. } => {
                 Ok(Document::read(&repository.manifest(&Version::Digest(entry.digest))?.bytes)?)
             }
-            Self::Directory(directory) => Ok(Document::read(&directory.bytes(&entry.digest)?)?),
+            Self::Directory(directory) => Ok(Document::read(&layout::bytes(&directory.path, &entry.digest)?)?),
         }
     }
 
     fn config(&self, config: &Descriptor) -> Result<Vec<u8>, CacheError> {
         match self {
             Self::Registry { repository, name } => Ok(read_config(repository, name, config)?),
-            Self::Directory(directory) => directory.bytes(&config.digest),
+            Self::Directory(directory) => Ok(layout::bytes(&directory.path, &config.digest)?),
         }
     }
 
@@ -90,11 +84,7 @@ impl CachePlace<'_> {
     pub(super) fn open(&self, blob: &Descriptor) -> Result<Box<dyn Read + '_>, CacheError> {
         match self {
             Self::Registry { repository, .. } => Ok(Box::new(repository.blob(&blob.digest, blob.size)?)),
-            Self::Directory(directory) => {
-                let path = directory.blob(&blob.digest);
-                let file = File::open(&path).call(|| format!("open({})", path.display()))?;
-                Ok(Box::new(file.take(blob.size)))
-            }
+            Self::Directory(directory) => Ok(Box::new(layout::open(&directory.path, blob)?)),
         }
     }
 
@@ -153,32 +143,22 @@ impl CachePlace<'_> {
 
 impl CacheDirectory {
     fn blob(&self, digest: &Digest) -> PathBuf {
-        self.path.join("blobs/sha256").join(digest.hex())
-    }
-
-    fn nothing(&self) -> CacheError {
-        CacheError::Nothing { directory: self.path.display().to_string(), tag: self.tag.clone() }
+        layout::blob(&self.path, digest)
     }
 
     /// Finds what has our name; where nothing has one, the only thing there is.
-    fn entry(&self) -> Result<Option<Descriptor>, CacheError> {
-        let Document::Index(entries) = Document::read(&read(&self.path.join("index.json"))?)? else {
-            return Ok(None);
+    fn entry(&self) -> Result<Descriptor, CacheError> {
+        let entries = layout::entries(&self.path)?;
+        let found = match (entries.iter().find(|entry| name_of(entry) == Some(self.tag.as_str())), &entries[..]) {
+            (Some(named), _) => Some(named),
+            (None, [only]) if name_of(only).is_none() => Some(only),
+            (None, _) => None,
         };
-        let named = |entry: &&Descriptor| name_of(entry) == Some(self.tag.as_str());
-        Ok(match entries.iter().find(named) {
-            Some(entry) => Some(entry.clone()),
-            None => <[Descriptor; 1]>::try_from(entries).ok().map(|[entry]| entry).filter(|e| name_of(e).is_none()),
+        found.cloned().ok_or_else(|| {
+            let known = entries.iter().filter_map(name_of).map(ToOwned::to_owned).collect();
+            let directory = self.path.display().to_string();
+            LayoutError::Nothing { directory, name: self.tag.clone(), known }.into()
         })
-    }
-
-    /// Reads a document, which is held against its digest.
-    fn bytes(&self, digest: &Digest) -> Result<Vec<u8>, CacheError> {
-        let bytes = read(&self.blob(digest))?;
-        match Digest::of(&bytes) {
-            actual if actual == *digest => Ok(bytes),
-            actual => Err(CacheError::WrongLayer { expected: *digest, actual: actual.to_string() }),
-        }
     }
 
     /// Writes a blob, which has its name when it is whole.
@@ -199,17 +179,13 @@ impl CacheDirectory {
 
     /// Gives our name to a manifest; what has other names stays.
     fn name(&self, manifest: &[u8]) -> Result<(), CacheError> {
-        let known = read(&self.path.join("index.json")).ok();
+        let known = layout::read(&self.path.join("index.json")).ok();
         let known: Value = known.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let index = serde_json::to_vec(&with_entry(&known, &self.tag, manifest))?;
         let layout = json!({ "imageLayoutVersion": "1.0.0" }).to_string();
         self.put(&self.path.join("oci-layout"), |out| io::Write::write_all(out, layout.as_bytes()))?;
         self.put(&self.path.join("index.json"), |out| io::Write::write_all(out, &index))
     }
-}
-
-fn name_of(entry: &Descriptor) -> Option<&str> {
-    entry.annotations.as_ref()?.get(NAME).map(String::as_str)
 }
 
 fn with_entry(index: &Value, tag: &str, manifest: &[u8]) -> Value {
@@ -223,13 +199,6 @@ fn with_entry(index: &Value, tag: &str, manifest: &[u8]) -> Value {
     json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, CacheError> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).call(|| format!("open({})", path.display()))?;
-    file.take(LONGEST).read_to_end(&mut bytes).call(|| format!("read({})", path.display()))?;
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,16 +207,17 @@ mod tests {
     fn a_directory_holds_several_by_name() {
         let directory = tempfile::tempdir().unwrap();
         let of = |tag: &str| CacheDirectory { path: directory.path().join("cache"), tag: tag.to_owned() };
-        assert!(matches!(CachePlace::Directory(of("a")).first(), Err(CacheError::Directory(_))));
+        assert!(matches!(CachePlace::Directory(of("a")).first(), Err(CacheError::Layout(_))));
         for (tag, manifest) in [("a", &b"one"[..]), ("b", b"two"), ("a", b"three")] {
             CachePlace::Directory(of(tag)).announce(b"config", manifest).unwrap();
         }
-        let found = |tag: &str| of(tag).entry().unwrap().map(|entry| entry.digest);
+        let found = |tag: &str| of(tag).entry().ok().map(|entry| entry.digest);
         assert_eq!(found("a"), Some(Digest::of(b"three")));
         assert_eq!(found("b"), Some(Digest::of(b"two")));
         assert_eq!(found("c"), None);
-        assert_eq!(of("a").bytes(&Digest::of(b"three")).unwrap(), b"three");
+        let bytes = |digest: &Digest| layout::bytes(&of("a").path, digest);
+        assert_eq!(bytes(&Digest::of(b"three")).unwrap(), b"three");
         fs::write(of("a").blob(&Digest::of(b"three")), "other").unwrap();
-        assert!(matches!(of("a").bytes(&Digest::of(b"three")), Err(CacheError::WrongLayer { .. })));
+        assert!(matches!(bytes(&Digest::of(b"three")), Err(LayoutError::Damaged { .. })));
     }
 }

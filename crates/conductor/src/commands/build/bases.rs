@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use attest::Material;
 use build::{BaseError, Bases, Fetched};
 use engine::Engine;
-use image::{BootstrapOptions, PullOptions, Silent};
+use image::{BootstrapOptions, LayoutImage, PullOptions, Silent};
 use oci::{Platform, Reference};
 use registry::Client;
 use store::{Image, StoreError};
@@ -116,6 +116,10 @@ impl Bases for Finder<'_> {
             Ok(_) | Err(StoreError::NotFound(_)) => self.pull(name, platform, wanted).map_err(told),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn layout(&mut self, image: &LayoutImage, platform: &Platform) -> Result<Image, BaseError> {
+        Ok(image::take_image(self.engine.store(), image, platform, &self.recorder)?)
     }
 
     fn fetch(&mut self, address: &str, checksum: Option<&str>) -> Result<Fetched, BaseError> {

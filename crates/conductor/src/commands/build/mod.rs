@@ -54,7 +54,7 @@ pub(crate) struct BuildArgs {
     /// Set an ARG; a name alone takes its value from the environment
     #[arg(long, value_name = "NAME=VALUE")]
     build_arg: Vec<String>,
-    /// Know a further context by a name: a directory, a URL, docker-image://IMAGE
+    /// Know a further context by a name: a directory, a URL, docker-image://IMAGE, oci-layout://DIRECTORY
     #[arg(long, value_name = "NAME=SOURCE")]
     build_context: Vec<String>,
     /// Take steps from elsewhere: a directory, or type=local|registry|oci,...

@@ -58,11 +58,15 @@ impl Sources {
         Ok(found)
     }
 
-    /// A further context is `DIRECTORY`, `ARCHIVE`, `docker-image://IMAGE`, or the address of an archive or a repository.
+    /// A further context is `DIRECTORY`, `ARCHIVE`, `docker-image://IMAGE`, `oci-layout://DIRECTORY[:NAME]`, or the address of
+    /// an archive or a repository.
     fn further(&self, name: &str, source: &str, store: &Store) -> Result<NamedContext, Failure> {
         let files = |source| Ok(NamedContext::Files(source));
         if let Some(image) = source.strip_prefix("docker-image://") {
             return Ok(NamedContext::Image(flag("build-context", image.parse())?));
+        }
+        if let Some(image) = source.strip_prefix("oci-layout://") {
+            return Ok(NamedContext::Layout(flag("build-context", image.parse())?));
         }
         match Path::new(source) {
             path if path.is_dir() => files(ContextSource::Directory(path.to_owned())),
@@ -75,7 +79,7 @@ impl Sources {
                 files(ContextSource::Directory(checked_out.map_err(doing)?))
             }
             _ => Err(Failure::message(format!("the build context {name} is nothing that is there: {source}"))
-                .hint("say NAME=DIRECTORY, NAME=ARCHIVE, NAME=ADDRESS or NAME=docker-image://IMAGE")),
+                .hint("say NAME=DIRECTORY, NAME=ARCHIVE, NAME=ADDRESS, NAME=docker-image://IMAGE or NAME=oci-layout://DIRECTORY")),
         }
     }
 

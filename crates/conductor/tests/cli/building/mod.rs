@@ -1,7 +1,9 @@
 //! `build` from a Dockerfile: its words, its cache, its secrets, and what becomes of it when things go wrong.
 
+mod emulated;
 mod founding;
 mod invocation;
+mod layouts;
 mod outputs;
 mod repeats;
 mod secrets;
