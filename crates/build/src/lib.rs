@@ -38,6 +38,7 @@ pub use event::{Event, StepId};
 pub use export::{Built, ImageWish};
 pub use ignored::{patterns_at, patterns_of};
 pub use request::{
-    BaseError, Bases, BuildFile, BuildRequest, ContextSource, Fetched, NamedContext, NoCache, Secret, StepNetwork,
+    BaseError, Bases, BuildFile, BuildRequest, ContextSource, DeviceRights, Fetched, NamedContext, NoCache, Secret,
+    StepNetwork,
 };
 pub use solve::{Solved, build};

@@ -44,6 +44,8 @@ pub struct BuildRequest {
     pub agents: BTreeMap<String, PathBuf>,
     /// Whether `RUN --security=insecure` is allowed.
     pub insecure: bool,
+    /// The devices that `RUN --device` may name, beside those that their vendors allow to all.
+    pub devices: DeviceRights,
     /// When the image and its files are said to be made, in seconds since 1970 (`SOURCE_DATE_EPOCH`).
     pub epoch: Option<u64>,
     /// Puts all layers of the build into one.
@@ -95,6 +97,18 @@ pub enum NoCache {
     Stages(Vec<String>),
 }
 
+/// Which devices commands may have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum DeviceRights {
+    /// None.
+    #[default]
+    None,
+    /// These: each is a kind (`VENDOR/CLASS`) or one device of it (`VENDOR/CLASS=NAME`).
+    Some(Vec<String>),
+    /// All.
+    All,
+}
+
 /// What a command sees of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StepNetwork {
@@ -135,6 +149,7 @@ impl Default for BuildRequest {
             secrets: BTreeMap::new(),
             agents: BTreeMap::new(),
             insecure: false,
+            devices: DeviceRights::default(),
             epoch: None,
             squash: false,
             debug_shell: false,

@@ -3,7 +3,7 @@
 use crate::parse::{MountFault, expanded_mount, needs_directory};
 use crate::value::{PortList, ports};
 use crate::word::{Lexer, Manner};
-use crate::{Add, ArgDeclaration, Copy, ExpandError, FileMode, From, Heredoc, Instruction, Mount, Run, Source};
+use crate::{Add, ArgDeclaration, Copy, Device, ExpandError, FileMode, From, Heredoc, Instruction, Mount, Run, Source};
 
 impl Instruction {
     /// Puts variables into those words in which an instruction has them, takes quotes off, and holds the outcome
@@ -141,7 +141,9 @@ impl Run {
             })
         };
         let mounts = self.mounts.iter().map(mount).collect::<Result<_, _>>()?;
-        Ok(Self { mounts, ..self.clone() })
+        let device = |device: &Device| Ok(Device { name: expander.word(&device.name)?, ..device.clone() });
+        let devices = self.devices.iter().map(device).collect::<Result<_, _>>()?;
+        Ok(Self { mounts, devices, ..self.clone() })
     }
 }
 

@@ -72,8 +72,17 @@ pub struct Run {
     pub network: Option<NetworkMode>,
     /// How much it may.
     pub security: Option<Security>,
-    /// Devices by the names of CDI.
-    pub devices: Vec<String>,
+    /// Devices that vendors offer by name (the Container Device Interface).
+    pub devices: Vec<Device>,
+}
+
+/// `RUN --device`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// `VENDOR/CLASS=NAME`, `VENDOR/CLASS` for the first of a kind, `VENDOR/CLASS=*` for all, or the name of a class.
+    pub name: String,
+    /// Whether the command is of no use without it.
+    pub required: bool,
 }
 
 /// What a `RUN` in shell form comes to, its here-documents taken in.

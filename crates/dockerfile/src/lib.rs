@@ -26,8 +26,8 @@ pub use file::{Checks, Directives, Dockerfile, From, Located, Skip, Span, Stage}
 pub use glob::{Glob, glob, glob_parents};
 pub use ignore::Ignore;
 pub use instruction::{
-    Add, ArgDeclaration, CommandLine, Copy, HealthCheck, Heredoc, Instruction, Mount, MountKind, NetworkMode, Run,
-    Script, Security, Sharing, Source,
+    Add, ArgDeclaration, CommandLine, Copy, Device, HealthCheck, Heredoc, Instruction, Mount, MountKind, NetworkMode,
+    Run, Script, Security, Sharing, Source,
 };
 pub use parse::{parse, parse_trigger};
 pub use patterns::Patterns;

@@ -179,6 +179,7 @@ pub(crate) fn check(request: &CreateRequest) -> Result<(), Error> {
     request.resources.check(processors)?;
     spec::check_words(request).map_err(Error::Spec)?;
     read_profile(request)?;
+    crate::devices::grant(&request.devices)?;
     for mount in &request.mounts {
         match &mount.source {
             MountSource::Bind { path, .. } if !path.exists() => {
@@ -295,5 +296,6 @@ pub(crate) fn look_at_host(request: &CreateRequest) -> Result<Host, Error> {
         Seccomp::Profile(_) => spec::kernel_version(),
         _ => (0, 0),
     };
-    Ok(Host { capabilities: spec::capabilities_of(held), devices, kernel })
+    let granted = crate::devices::grant(&request.devices)?;
+    Ok(Host { capabilities: spec::capabilities_of(held), devices, granted, kernel })
 }

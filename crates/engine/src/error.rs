@@ -1,7 +1,7 @@
 //! Why a verb of the engine failed, in the user's words, with the exit code that scripts expect.
 
 use crate::spec::SpecError;
-use crate::{ContainerId, ContainerName, HealthError, MountError, NetworkError, ResourcesError};
+use crate::{ContainerId, ContainerName, DeviceError, HealthError, MountError, NetworkError, ResourcesError};
 
 /// Why the engine could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +65,9 @@ pub enum Error {
     /// A bind mount without anything to mount.
     #[error("the volume source {0} does not exist: create it first (mkdir -p {0}), or use a named volume")]
     MissingSource(String),
+    /// A device that the container cannot have.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// A request that no container can be made of.
     #[error(transparent)]
     Spec(SpecError),

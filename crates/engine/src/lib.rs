@@ -13,6 +13,7 @@ mod changes;
 mod client;
 mod container;
 mod create;
+mod devices;
 mod engine;
 mod error;
 mod exec;
@@ -53,6 +54,7 @@ mod wire;
 pub use attach::{AttachOptions, DetachKeys, DetachKeysError};
 pub use boot::{BootOutcome, Booted};
 pub use container::{Container, MountPoint, State, Status, Summary};
+pub use devices::{DeviceError, DeviceRequest, DeviceRequestError, Granted};
 pub use engine::{AttachOutcome, Engine, ExecRequest, LogsRequest, RemoveOptions, RunOutcome, StartMode, StopOptions};
 pub use error::{Cause, Chain, Error};
 pub use health::{

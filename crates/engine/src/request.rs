@@ -11,7 +11,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::network::{Attachment, ExposedPort, NameWishes, PortRequest};
-use crate::{ContainerName, HealthRequest, LogOptions, MountRequest, Requirement, Resources, RestartPolicy, Signal};
+use crate::{
+    ContainerName, DeviceRequest, HealthRequest, LogOptions, MountRequest, Requirement, Resources, RestartPolicy,
+    Signal,
+};
 
 /// A container as it was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -46,6 +49,9 @@ pub struct CreateRequest {
     /// Volumes, bind mounts and tmpfs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<MountRequest>,
+    /// Devices beside those that each container has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceRequest>,
     /// Makes the root read-only.
     pub read_only: bool,
     /// Capabilities beside the default ones, as in `NET_ADMIN` or `ALL`.

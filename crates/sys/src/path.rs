@@ -171,6 +171,11 @@ pub fn duplicate(fd: impl AsFd) -> Result<OwnedFd> {
     fd.as_fd().try_clone_to_owned().call(|| format!("fcntl({}, F_DUPFD_CLOEXEC)", fd.as_fd().as_raw_fd()))
 }
 
+/// Returns the major and the minor number in the kernel's one number of a device.
+pub fn device_numbers(device: u64) -> (u32, u32) {
+    (rustix::fs::major(device), rustix::fs::minor(device))
+}
+
 /// Makes a device node, fifo or socket in the directory `parent`.
 pub fn make_node(parent: impl AsFd, name: &OsStr, kind: FileType, mode: u32, device: (u32, u32)) -> Result<()> {
     let number = rustix::fs::makedev(device.0, device.1);

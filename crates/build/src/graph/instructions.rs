@@ -130,9 +130,7 @@ impl Planner<'_> {
         run: dockerfile::Run,
     ) -> Result<(), BuildError> {
         let span = instruction.span;
-        if !run.devices.is_empty() {
-            return Err(self.wrong(span, "RUN --device asks for devices by CDI, which this machine does not offer"));
-        }
+        let devices = self.devices(&run.devices, span)?;
         let insecure = run.security == Some(Security::Insecure);
         if insecure && !self.request.insecure {
             return Err(self.wrong(span, "RUN --security=insecure must be allowed: --allow security.insecure"));
@@ -163,6 +161,7 @@ impl Planner<'_> {
             },
             chose_network: run.network.is_some(),
             insecure,
+            devices,
             hosts: self.request.hosts.clone(),
             ulimits: self.request.ulimits.clone(),
             shm_size: self.request.shm_size,

@@ -1,6 +1,7 @@
 //! The graph of a build: which stages there are, what each starts from, and its steps with every word decided. Pure nouns;
 //! [`plan`] makes them.
 
+mod devices;
 mod document;
 mod instructions;
 mod plan;
@@ -90,6 +91,7 @@ pub(crate) struct Run {
     /// Whether the file itself chose the network. How a builder reaches the world is no part of what it builds.
     pub(crate) chose_network: bool,
     pub(crate) insecure: bool,
+    pub(crate) devices: Vec<cdi::DeviceName>,
     pub(crate) hosts: Vec<engine::HostWish>,
     pub(crate) ulimits: Vec<Ulimit>,
     pub(crate) shm_size: Option<u64>,

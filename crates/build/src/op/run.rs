@@ -5,7 +5,9 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use engine::{AttachOptions, CreateRequest, Engine, LogDriver, LogOptions, NetworkMode, Resources, Security};
+use engine::{
+    AttachOptions, CreateRequest, DeviceRequest, Engine, LogDriver, LogOptions, NetworkMode, Resources, Security,
+};
 use image::{Difference, DifferenceKind};
 use oci::image::ImageConfiguration;
 use store::{Layer, Stack, Work};
@@ -69,6 +71,8 @@ pub(crate) fn describe(run: &Run, key: &mut Key) {
         StepNetwork::Host => 2,
     });
     key.flag(run.insecure);
+    // What its vendor says of a device is a matter of the machine, as the machine itself is.
+    key.list(&run.devices.iter().map(ToString::to_string).collect::<Vec<_>>());
     key.number(run.hosts.len() as u64);
     run.hosts.iter().for_each(|host| key.text(&format!("{host:?}")));
     key.number(run.ulimits.len() as u64);
@@ -141,6 +145,7 @@ fn request(run: &Run, mounted: &Mounted, scratch: &Path, image: &str) -> CreateR
         // Package managers and the like run programs with set-user-id bits.
         security: Security { no_new_privileges: Some(false), ..Security::default() },
         privileged: run.insecure,
+        devices: run.devices.iter().cloned().map(DeviceRequest::Named).collect(),
         network: match run.network {
             StepNetwork::Default => NetworkMode::Networks,
             StepNetwork::None => NetworkMode::None,

@@ -75,6 +75,9 @@ pub(crate) struct ContainerArgs {
     /// Lift the confinement: all capabilities and devices, nothing masked
     #[arg(long)]
     privileged: bool,
+    /// Give it a device: PATH[:PATH-INSIDE][:rwm], or one that is offered by name, VENDOR/CLASS=NAME
+    #[arg(long, value_name = "DEVICE")]
+    device: Vec<String>,
     /// Run a small init as the first process: it forwards signals and reaps
     #[arg(long)]
     init: bool,
@@ -245,6 +248,7 @@ impl ContainerArgs {
                 .as_deref()
                 .map(|word| flag("stop-signal", word.parse::<Signal>()))
                 .transpose()?,
+            devices: self.device.iter().map(|word| flag("device", word.parse())).collect::<Result<_, _>>()?,
             mounts,
             resources,
             security,

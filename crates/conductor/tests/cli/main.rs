@@ -12,6 +12,7 @@ mod build;
 mod build_cache;
 mod building;
 mod commit;
+mod devices;
 mod exec;
 mod explain;
 mod founding;

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{ArgDeclaration, CommandLine, HealthCheck, MountKind, NetworkMode, Script, Security, Source};
+use crate::{ArgDeclaration, CommandLine, Device, HealthCheck, MountKind, NetworkMode, Script, Security, Source};
 
 fn file(text: &str) -> Dockerfile {
     parse(text.as_bytes()).unwrap_or_else(|fault| panic!("{}", fault.render("Dockerfile", text.as_bytes())))
@@ -116,7 +116,7 @@ fn health_checks_have_times() {
 #[test]
 fn runs_have_flags_and_documents() {
     let Instruction::Run(run) =
-        one("RUN --mount=type=cache,target=/c --network=none --security=insecure --device=x.com/y=all \\\n  \
+        one("RUN --mount=type=cache,target=/c --network=none --security=insecure --device=x.com/y=all,required \\\n  \
          cat <<A <<-'B' > out\n\
          1\nA\n\t2\n\tB")
     else {
@@ -126,7 +126,7 @@ fn runs_have_flags_and_documents() {
         (run.mounts[0].kind, run.network, run.security),
         (MountKind::Cache, Some(NetworkMode::None), Some(Security::Insecure))
     );
-    assert_eq!(run.devices, ["x.com/y=all"]);
+    assert_eq!(run.devices, [Device { name: "x.com/y=all".into(), required: true }]);
     assert_eq!(run.command, CommandLine::Shell("cat <<A <<-'B' > out".into()));
     assert_eq!((run.heredocs[0].content.as_str(), run.heredocs[0].expand), ("1\n", true));
     assert_eq!(

@@ -65,6 +65,22 @@ pub(crate) fn kernel_version() -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
+/// Returns the node of the host at a path, or the nodes below it, as they are to be seen in a container.
+pub(crate) fn device_nodes(source: &Path, target: &Path) -> Vec<LinuxDevice> {
+    let mut devices = Vec::new();
+    match source.metadata() {
+        Ok(metadata) if metadata.is_dir() => collect(source, &mut devices),
+        Ok(metadata) => devices.extend(device(source, &metadata)),
+        Err(_) => {}
+    }
+    for device in &mut devices {
+        let below = device.path().strip_prefix(source).unwrap_or(Path::new(""));
+        let seen = if below.as_os_str().is_empty() { target.to_owned() } else { target.join(below) };
+        device.set_path(seen);
+    }
+    devices
+}
+
 /// Returns the host's devices, for a privileged container: every node below `/dev` but those that each container has of
 /// its own.
 pub(crate) fn host_devices() -> Vec<LinuxDevice> {
@@ -100,14 +116,12 @@ fn device(path: &Path, metadata: &Metadata) -> Option<LinuxDevice> {
         kind if kind.is_block_device() => LinuxDeviceType::B,
         _ => return None,
     };
-    let number = metadata.rdev();
-    // Linux's encoding: 12 bits of major above 8 bits of minor, the rest of the minor above both.
-    let (major, minor) = ((number >> 8) & 0xfff, (number & 0xff) | ((number >> 12) & 0xf_ff00));
+    let (major, minor) = sys::path::device_numbers(metadata.rdev());
     LinuxDeviceBuilder::default()
         .path(path)
         .typ(kind)
-        .major(i64::try_from(major).ok()?)
-        .minor(i64::try_from(minor).ok()?)
+        .major(i64::from(major))
+        .minor(i64::from(minor))
         .file_mode(metadata.mode() & 0o7777)
         .uid(metadata.uid())
         .gid(metadata.gid())

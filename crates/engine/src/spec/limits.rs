@@ -5,14 +5,15 @@ use oci::runtime::{
     LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
 };
 
+use crate::devices::Granted;
 use crate::resources::{DEFAULT_PIDS, Resources, Ulimit};
 
 /// The period over which processor time is counted, in microseconds: the kernel's own default.
 const PERIOD: u64 = 100_000;
 
 /// Decides the limits of the container's cgroup.
-pub(super) fn plan_resources(resources: &Resources, privileged: bool) -> LinuxResources {
-    let mut plan = LinuxResourcesBuilder::default().devices(plan_devices(privileged));
+pub(super) fn plan_resources(resources: &Resources, privileged: bool, granted: &Granted) -> LinuxResources {
+    let mut plan = LinuxResourcesBuilder::default().devices(plan_devices(privileged, granted));
     let limit = resources.pids_limit.unwrap_or(DEFAULT_PIDS);
     if limit > 0 {
         plan = plan.pids(LinuxPidsBuilder::default().limit(limit).build().unwrap_or_default());
@@ -63,10 +64,11 @@ fn plan_cpu(resources: &Resources) -> Option<LinuxCpuBuilder> {
     asked.then_some(cpu)
 }
 
-/// Decides which devices may be used: all, or none but those that the runtime-spec gives to every container.
-fn plan_devices(privileged: bool) -> Vec<LinuxDeviceCgroup> {
+/// Decides which devices may be used: all, or none but those that the runtime-spec gives to every container and those that
+/// were asked for.
+fn plan_devices(privileged: bool, granted: &Granted) -> Vec<LinuxDeviceCgroup> {
     let all = LinuxDeviceCgroupBuilder::default().allow(privileged).typ(LinuxDeviceType::A).access("rwm");
-    all.build().into_iter().collect()
+    all.build().into_iter().chain(granted.nodes.iter().map(|(_, rule)| rule.clone())).collect()
 }
 
 /// Decides the limits of the command's own process.
@@ -107,7 +109,7 @@ mod tests {
     fn plan(change: fn(&mut Resources)) -> LinuxResources {
         let mut resources = Resources::default();
         change(&mut resources);
-        plan_resources(&resources, false)
+        plan_resources(&resources, false, &Granted::default())
     }
 
     #[test]

@@ -21,11 +21,12 @@ use oci::runtime::{
 };
 
 pub use accounts::{AccountError, Accounts, Identity};
-pub(crate) use host::{capabilities_of, host_devices, kernel_version};
+pub(crate) use host::{capabilities_of, device_nodes, host_devices, kernel_version};
 pub(crate) use mounts::{mount_places, volume_data};
 pub(crate) use privileges::plan_capabilities;
 pub(crate) use process::{merge_environment, plan_args, plan_capability_sets, plan_user};
 
+use crate::devices::Granted;
 use crate::{CreateRequest, NetworkMode};
 
 /// What has to be known of the host.
@@ -35,6 +36,8 @@ pub struct Host {
     pub capabilities: HashSet<Capability>,
     /// Its devices, for a privileged container.
     pub devices: Vec<LinuxDevice>,
+    /// What the devices come to that were asked for one by one.
+    pub granted: Granted,
     /// Its kernel's version, for seccomp profiles that depend on it.
     pub kernel: (u32, u32),
 }
@@ -101,6 +104,9 @@ pub enum SpecError {
     /// A kernel parameter that is not the container's own.
     #[error("the kernel parameter {0} is not the container's own to set")]
     Sysctl(String),
+    /// A device that is not there.
+    #[error(transparent)]
+    Device(#[from] cdi::CdiError),
     /// A part of the spec is missing: a mistake of ours.
     #[error("the spec is incomplete")]
     Incomplete(#[source] crate::Cause),
@@ -134,7 +140,9 @@ pub fn generate(wanted: &Wanted<'_>, host: &Host) -> Result<Spec, SpecError> {
         .hostname(wanted.hostname)
         .mounts(mounts::plan_mounts(request, &wanted.place))
         .linux(plan_linux(wanted, host, &capabilities)?);
-    spec.build().map_err(incomplete)
+    let mut spec = spec.build().map_err(incomplete)?;
+    host.granted.edits.apply(&mut spec)?;
+    Ok(spec)
 }
 
 fn plan_linux(wanted: &Wanted<'_>, host: &Host, capabilities: &HashSet<Capability>) -> Result<Linux, SpecError> {
@@ -143,7 +151,7 @@ fn plan_linux(wanted: &Wanted<'_>, host: &Host, capabilities: &HashSet<Capabilit
     let paths = |list: &[&str]| list.iter().filter(|_| hidden).map(|path| (*path).to_owned()).collect::<Vec<_>>();
     let mut linux = LinuxBuilder::default()
         .namespaces(plan_namespaces(&request.network, wanted.place.network.as_deref())?)
-        .resources(limits::plan_resources(&request.resources, request.privileged))
+        .resources(limits::plan_resources(&request.resources, request.privileged, &host.granted))
         .cgroups_path(wanted.place.cgroup.clone())
         .masked_paths(paths(MASKED))
         .readonly_paths(paths(READ_ONLY))
@@ -153,8 +161,12 @@ fn plan_linux(wanted: &Wanted<'_>, host: &Host, capabilities: &HashSet<Capabilit
     if !sysctls.is_empty() {
         linux.set_sysctl(Some(sysctls));
     }
-    if request.privileged {
-        linux.set_devices(Some(host.devices.clone()));
+    if request.privileged || !host.granted.nodes.is_empty() {
+        let granted = host.granted.nodes.iter().map(|(device, _)| device);
+        let known =
+            |device: &&LinuxDevice| host.granted.nodes.iter().any(|(granted, _)| granted.path() == device.path());
+        let others = host.devices.iter().filter(|device| !known(device));
+        linux.set_devices(Some(others.chain(granted).cloned().collect()));
     }
     linux.set_seccomp(privileges::plan_seccomp(request, wanted.profile, capabilities, host.kernel)?);
     Ok(linux)

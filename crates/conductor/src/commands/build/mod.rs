@@ -42,7 +42,7 @@ pub(crate) struct BuildArgs {
     /// Let commands know a name: NAME:ADDRESS, or NAME:host-gateway
     #[arg(long, value_name = "NAME:ADDRESS")]
     add_host: Vec<String>,
-    /// Allow what is not allowed as such: security.insecure, network.host
+    /// Allow what is not allowed as such: security.insecure, network.host, device[=NAME]
     #[arg(long, value_name = "WHAT")]
     allow: Vec<String>,
     /// Give the image's manifest an annotation

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use build::{BuildRequest, ContextSource, NoCache, Secret, StepNetwork};
+use build::{BuildRequest, ContextSource, DeviceRights, NoCache, Secret, StepNetwork};
 use engine::{HostWish, Ulimit};
 use oci::Platform;
 
@@ -35,7 +35,7 @@ pub(super) fn request(
             Failure::message(format!("SOURCE_DATE_EPOCH is {word:?}, which is no number of seconds since 1970"))
         })?),
     };
-    let allowed = |what: &str| args.allow.iter().any(|word| word == what);
+    let (insecure, devices) = rights(&args.allow)?;
     let no_cache = match (args.no_cache, args.no_cache_filter.is_empty()) {
         (true, _) => NoCache::All,
         (false, false) => NoCache::Stages(args.no_cache_filter.clone()),
@@ -57,11 +57,35 @@ pub(super) fn request(
         shm_size: args.shm_size.as_deref().map(|word| flag("shm-size", engine::parse_size(word))).transpose()?,
         secrets: args.secret.iter().map(|word| secret(word)).collect::<Result<_, _>>()?,
         agents: args.ssh.iter().map(|word| agent(word)).collect::<Result<_, _>>()?,
-        insecure: allowed("security.insecure"),
+        insecure,
+        devices,
         epoch,
         squash: args.squash,
         debug_shell: args.debug_shell,
     })
+}
+
+/// Reads what `--allow` allows: whether commands may do all, and which devices they may have. `network.host` is always allowed:
+/// whoever builds here is root.
+fn rights(allowed: &[String]) -> Result<(bool, DeviceRights), Failure> {
+    let (mut insecure, mut devices) = (false, DeviceRights::None);
+    for word in allowed {
+        match (word.as_str(), word.split_once('=')) {
+            ("security.insecure", _) => insecure = true,
+            ("network.host", _) => {}
+            ("device", _) => devices = DeviceRights::All,
+            (_, Some(("device", name))) => match &mut devices {
+                DeviceRights::All => {}
+                DeviceRights::Some(names) => names.push(name.to_owned()),
+                DeviceRights::None => devices = DeviceRights::Some(vec![name.to_owned()]),
+            },
+            _ => {
+                return Err(Failure::message(format!("--allow {word}: there is no such right"))
+                    .hint("there are security.insecure, network.host, device and device=NAME"));
+            }
+        }
+    }
+    Ok((insecure, devices))
 }
 
 /// Docker says `KEY` for a label without a value.

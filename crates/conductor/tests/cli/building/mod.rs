@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use testkit::{Conductor, Sandbox};
 
 /// Writes files below the sandbox's working directory; returns the directory.
-fn context(sandbox: &Sandbox, name: &str, files: &[(&str, &str)]) -> PathBuf {
+pub(crate) fn context(sandbox: &Sandbox, name: &str, files: &[(&str, &str)]) -> PathBuf {
     let directory = sandbox.work().join(name);
     std::fs::create_dir_all(&directory).unwrap();
     for (path, text) in files {
@@ -27,12 +27,12 @@ fn context(sandbox: &Sandbox, name: &str, files: &[(&str, &str)]) -> PathBuf {
 }
 
 /// Calls `build` for a directory, without a network.
-fn build(sandbox: &Sandbox, directory: &std::path::Path, words: &[&str]) -> Conductor {
+pub(crate) fn build(sandbox: &Sandbox, directory: &std::path::Path, words: &[&str]) -> Conductor {
     sandbox.conductor(["build", "--network", "none", "--progress", "plain"]).args(words).arg(directory)
 }
 
 /// Builds, and returns what was told on the way.
-fn told(sandbox: &Sandbox, directory: &std::path::Path, words: &[&str]) -> String {
+pub(crate) fn told(sandbox: &Sandbox, directory: &std::path::Path, words: &[&str]) -> String {
     build(sandbox, directory, words).run().success().stderr
 }
 
@@ -42,6 +42,6 @@ fn id(sandbox: &Sandbox, image: &str) -> String {
 }
 
 /// Runs a script in a container of an image, and returns what it prints.
-fn in_image(sandbox: &Sandbox, image: &str, script: &str) -> String {
+pub(crate) fn in_image(sandbox: &Sandbox, image: &str, script: &str) -> String {
     sandbox.conductor(["run", "--rm", "--network", "none", image, "sh", "-ec", script]).ok() + "\n"
 }
