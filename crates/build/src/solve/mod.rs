@@ -6,19 +6,18 @@
 mod keys;
 mod stage;
 mod wire;
+mod worker;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use engine::{Chain, Engine};
 use jiff::Timestamp;
 use oci::Digest;
 use store::{CachedStep, ChainId, Durability, Image, Layer, Work};
-use sys::Calling;
-use sys::event::{EventFlags, Poller};
-use sys::process::{self, Child, Fork};
+use sys::event::Poller;
 
 use crate::contents::Contents;
 use crate::elsewhere::{Elsewhere, SolvedStep};
@@ -29,6 +28,7 @@ use crate::{Bases, BuildRequest, graph};
 use keys::{Inputs, key};
 use stage::Order;
 use wire::{Known, News, Word};
+use worker::{Part, Stream, Streams, Worker};
 
 /// What a build has made: layers, and what the image says of itself.
 #[derive(Debug)]
@@ -114,24 +114,6 @@ struct Solver<'a> {
     elsewhere: &'a dyn Elsewhere,
     tell: &'a mut dyn FnMut(Event<'_>),
 }
-
-/// A stage's process, as we know it.
-struct Worker {
-    stage: usize,
-    child: Child,
-    socket: OwnedFd,
-    outputs: [Option<File>; 2],
-    /// The step that it is at.
-    step: usize,
-    /// What the step said last.
-    tail: Vec<u8>,
-    finished: bool,
-    /// It has told that a step has failed, and ends.
-    failed: bool,
-}
-
-/// How much of what a step says is remembered for when it fails.
-const TAIL: usize = 16 * 1024;
 
 impl Solver<'_> {
     /// Finds what the cache has: all of most builds.
@@ -250,11 +232,9 @@ impl Solver<'_> {
         let ended = self.drive(&poller, &mut workers);
         // Whoever is still at work has nobody to work for; those that are done clear up after themselves.
         for worker in workers.iter().filter(|worker| ended.is_err() && !worker.failed) {
-            let _ = process::pidfd_send_signal(&worker.child.pidfd, KILL);
+            worker.kill();
         }
-        for worker in &workers {
-            let _ = process::wait(&worker.child.pidfd);
-        }
+        workers.iter().for_each(Worker::wait);
         clear_locks(self.engine);
         if ended.is_err() {
             // What those left who could not end by themselves; the next build would remove it as well.
@@ -273,10 +253,9 @@ impl Solver<'_> {
             let ready =
                 ready.map_err(|source| BuildError::System { doing: "wait for the steps of a build", source })?;
             for event in ready {
-                let number = usize::try_from(event.token / PARTS).unwrap_or(usize::MAX);
-                match event.token % PARTS {
-                    NEWS => self.hear(poller, workers, number)?,
-                    part => self.take_output(poller, workers, number, part)?,
+                match Part::of(event.token) {
+                    (number, Part::News) => self.hear(poller, workers, number)?,
+                    (number, Part::Output(stream)) => workers[number].take_output(poller, stream, self.tell)?,
                 }
             }
         }
@@ -303,86 +282,48 @@ impl Solver<'_> {
                 }
             }
             let worker = self.start(number)?;
-            let token = workers.len() as u64 * PARTS;
-            let system = |source| BuildError::System { doing: "watch a stage of the build", source };
-            poller.add(&worker.socket, token + NEWS, EventFlags::IN).map_err(system)?;
-            for (part, output) in (1..).zip(&worker.outputs) {
-                if let Some(output) = output {
-                    poller.add(output, token + part, EventFlags::IN).map_err(system)?;
-                }
-            }
+            worker.watch(poller, workers.len())?;
             workers.push(worker);
         }
         Ok(())
     }
 
     fn start(&self, number: usize) -> Result<Worker, BuildError> {
-        let system = |source| BuildError::System { doing: "start a stage of the build", source };
         let work = self.work.beside()?;
-        let (ours, theirs) = sys::socket::message_pair().map_err(system)?;
-        let (out, stdout) = sys::pipe::open().map_err(system)?;
-        let (err, stderr) = sys::pipe::open().map_err(system)?;
         let layers = self.layers.iter().filter(|(stage, _)| **stage == number || self.is_stage_done(**stage));
         let layers = layers.map(|(stage, layers)| (*stage, layers.clone())).collect();
-        match process::clone_into(&[], None).map_err(system)? {
-            Fork::Parent(child) => {
-                // Its directory is the process's own to remove.
-                std::mem::forget(work);
-                for output in [&out, &err] {
-                    sys::file::set_nonblocking(output, true).map_err(system)?;
-                }
-                let outputs = [Some(out.into()), Some(err.into())];
-                let step = self.done.get(&number).copied().unwrap_or(0);
-                Ok(Worker {
-                    stage: number,
-                    child,
-                    socket: ours,
-                    outputs,
-                    step,
-                    tail: Vec::new(),
-                    finished: false,
-                    failed: false,
-                })
-            }
-            Fork::Child => {
-                drop((ours, out, err));
-                let told = become_stage(&stdout, &stderr).and_then(|streams| {
-                    let order = Order {
-                        engine: self.engine,
-                        request: self.request,
-                        graph: self.graph,
-                        contents: &self.contents,
-                        stage: number,
-                        layers,
-                        first: self.done.get(&number).copied().unwrap_or(0),
-                        build: &self.build,
-                        elsewhere: self.elsewhere,
-                        streams,
-                    };
-                    stage::main(order, &theirs, work)
-                });
-                if let Err(error) = &told {
-                    let _ = sys::path::write_stderr(format!("{error}\n").as_bytes());
-                }
-                process::exit(i32::from(told.is_err()))
-            }
-        }
+        let first = self.done.get(&number).copied().unwrap_or(0);
+        let main = |ours: Streams, work: Work| {
+            let order = Order {
+                engine: self.engine,
+                request: self.request,
+                graph: self.graph,
+                contents: &self.contents,
+                stage: number,
+                layers,
+                first,
+                build: &self.build,
+                elsewhere: self.elsewhere,
+                streams: ours.given,
+            };
+            stage::main(order, &ours.socket, work)
+        };
+        Worker::start(number, first, work, main)
     }
 
     /// Hears one message of a stage.
     fn hear(&mut self, poller: &Poller, workers: &mut [Worker], number: usize) -> Result<(), BuildError> {
         // What was said before comes first.
-        for part in 1..PARTS {
-            self.take_output(poller, workers, number, part)?;
-        }
         let worker = &mut workers[number];
+        for stream in [Stream::Out, Stream::Error] {
+            worker.take_output(poller, stream, self.tell)?;
+        }
         let news = wire::receive::<News>(&worker.socket);
         let news = news.map_err(|source| BuildError::System { doing: "hear a stage of the build", source })?;
         let stage = worker.stage;
         match news {
             Some(News::Started { step }) => {
-                worker.step = step;
-                worker.tail.clear();
+                worker.begin(step);
                 (self.tell)(Event::Started(StepId { stage, step }));
             }
             Some(News::Cached { step, key, layer }) => {
@@ -401,7 +342,7 @@ impl Solver<'_> {
                 if shell {
                     (self.tell)(Event::Shell);
                     let _ = wire::send(&worker.socket, &Word::Shell);
-                    let _ = process::wait(&worker.child.pidfd);
+                    worker.wait();
                 }
                 return Err(self.failure(worker, step, message, code));
             }
@@ -414,11 +355,8 @@ impl Solver<'_> {
             }
             None if worker.finished => {}
             None => {
-                let said = String::from_utf8_lossy(&worker.tail).trim().to_owned();
-                return Err(BuildError::Worker(format!(
-                    "the process of stage {} died: {said}",
-                    self.graph.stages[stage].name
-                )));
+                let (name, said) = (&self.graph.stages[stage].name, worker.said());
+                return Err(BuildError::Worker(format!("the process of stage {name} died: {}", said.trim())));
             }
         }
         Ok(())
@@ -427,10 +365,8 @@ impl Solver<'_> {
     fn failure(&self, worker: &Worker, step: usize, message: String, code: Option<u8>) -> BuildError {
         let planned = &self.graph.stages[worker.stage].steps[step];
         let place = Place::of(&self.request.file.name, &self.request.file.text, planned.span);
-        let said = String::from_utf8_lossy(&worker.tail);
-        let lines: Vec<_> = said.lines().map(ToOwned::to_owned).collect();
-        let output = lines[lines.len().saturating_sub(LINES)..].to_vec();
-        BuildError::Step { place, title: planned.title.clone(), source: Box::new(Chain::read(&message)), code, output }
+        let source = Box::new(Chain::read(&message));
+        BuildError::Step { place, title: planned.title.clone(), source, code, output: worker.last_lines() }
     }
 
     /// Tells all that are at work that a stage is done.
@@ -441,37 +377,6 @@ impl Solver<'_> {
             told.map_err(|source| BuildError::System { doing: "speak with a stage of the build", source })?;
         }
         Ok(())
-    }
-
-    /// Takes what a stage's command said.
-    fn take_output(
-        &mut self,
-        poller: &Poller,
-        workers: &mut [Worker],
-        number: usize,
-        part: u64,
-    ) -> Result<(), BuildError> {
-        let worker = &mut workers[number];
-        let index = if part == 1 { 0 } else { 1 };
-        let Some(output) = &worker.outputs[index] else { return Ok(()) };
-        let mut buffer = [0; 16 * 1024];
-        loop {
-            let length = match sys::file::read(output, &mut buffer) {
-                Err(error) if error.errno() == sys::Errno::AGAIN => return Ok(()),
-                Err(source) => return Err(BuildError::System { doing: "read what a step says", source }),
-                Ok(length) => length,
-            };
-            if length == 0 {
-                let _ = poller.remove(output.as_fd());
-                worker.outputs[index] = None;
-                return Ok(());
-            }
-            worker.tail.extend_from_slice(&buffer[..length]);
-            let surplus = worker.tail.len().saturating_sub(TAIL);
-            worker.tail.drain(..surplus);
-            let id = StepId { stage: worker.stage, step: worker.step };
-            (self.tell)(Event::Output { id, error: part == 2, bytes: &buffer[..length] });
-        }
     }
 
     /// Hands over what was made.
@@ -503,28 +408,6 @@ impl Solver<'_> {
             solved,
         })
     }
-}
-
-/// The parts of a stage that are watched, each with a number of its own: its socket, and its two outputs.
-const PARTS: u64 = 3;
-const NEWS: u64 = 0;
-
-/// How many of the last lines of a failed step are kept.
-const LINES: usize = 25;
-
-/// What no process outlives.
-const KILL: i32 = engine::Signal::KILL.number();
-
-/// Gives a new process the streams of a stage; returns those that it had.
-fn become_stage(stdout: &OwnedFd, stderr: &OwnedFd) -> sys::Result<[OwnedFd; 3]> {
-    process::die_with_parent(KILL)?;
-    let keep = |stream: std::os::fd::BorrowedFd<'_>| process::duplicate_above_standard(stream);
-    let streams = [keep(std::io::stdin().as_fd())?, keep(std::io::stdout().as_fd())?, keep(std::io::stderr().as_fd())?];
-    let null = File::open("/dev/null").call(|| "open(\"/dev/null\")")?;
-    process::duplicate_to(&null, 0)?;
-    process::duplicate_to(stdout, 1)?;
-    process::duplicate_to(stderr, 2)?;
-    Ok(streams)
 }
 
 /// Removes the locks of builds that were killed.

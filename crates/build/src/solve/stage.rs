@@ -84,9 +84,9 @@ pub(crate) fn main(order: Order<'_>, socket: &OwnedFd, work: Work) -> sys::Resul
     let stage = &order.graph.stages[order.stage];
     let layers = order.layers.get(&order.stage).cloned().unwrap_or_default();
     let mounting = Mounting::new(work.path().join("mounts"))?;
-    let mut worker = Worker { layers, stack: None, sources: HashMap::new(), socket, stage, mounting, work, order };
-    for step in worker.order.first..stage.steps.len() {
-        if !worker.step(step)? {
+    let mut maker = Maker { layers, stack: None, sources: HashMap::new(), socket, stage, mounting, work, order };
+    for step in maker.order.first..stage.steps.len() {
+        if !maker.step(step)? {
             return Ok(());
         }
     }
@@ -102,7 +102,7 @@ struct Made {
     cached: bool,
 }
 
-struct Worker<'a> {
+struct Maker<'a> {
     order: Order<'a>,
     socket: &'a OwnedFd,
     stage: &'a Stage,
@@ -116,7 +116,7 @@ struct Worker<'a> {
     work: Work,
 }
 
-impl Worker<'_> {
+impl Maker<'_> {
     /// Makes one step; tells whether to go on.
     fn step(&mut self, step: usize) -> sys::Result<bool> {
         for needed in self.stage.steps[step].op.stages() {
