@@ -82,9 +82,16 @@ pub(crate) fn listened(command: &mut Command, mut listen: impl FnMut(&str)) -> O
 
 /// Builds one program, a `bin` or an `example`, and returns where it is.
 pub(crate) fn built(package: &str, kind: &str, name: &str, profile: &str) -> Outcome<PathBuf> {
+    built_beside(&[], package, kind, name, profile)
+}
+
+/// Builds one program with other targets of its package beside it, and returns where it is. What is built together has the same
+/// features, so that nothing that was built so is built again without.
+pub(crate) fn built_beside(more: &[&str], package: &str, kind: &str, name: &str, profile: &str) -> Outcome<PathBuf> {
     let option = format!("--{kind}");
     let words = ["build", "--locked", "--package", package, &option, name, "--profile", profile];
     let mut command = cargo(words);
+    command.args(more);
     println!("$ {}", told(&command));
     command.arg("--message-format=json-render-diagnostics");
     let messages = output(&mut command)?;

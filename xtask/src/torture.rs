@@ -9,7 +9,8 @@ pub(crate) fn run(words: &[String]) -> Outcome {
     if words.iter().any(|word| word == "podman") {
         packages::ensure("torture podman")?;
     }
-    let conductor = shell::built("conductor", "bin", "conductor", "e2e")?;
+    // As the end-to-end tests have it.
+    let conductor = shell::built_beside(&["--test", "cli"], "conductor", "bin", "conductor", "e2e")?;
     let torture = shell::built("torture", "bin", "torture", "dev")?;
     let mut command = shell::program(&torture.to_string_lossy(), words);
     shell::aloud(command.arg("--program").arg(conductor))

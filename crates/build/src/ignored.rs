@@ -25,7 +25,7 @@ pub fn patterns_of(directory: &Path) -> Result<Option<Vec<u8>>, ContextError> {
 pub fn patterns_at(path: &Path) -> Result<Option<Vec<u8>>, ContextError> {
     let shown = path.display().to_string();
     let found = match path.metadata() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => return Ok(None),
         found => found.call(|| format!("stat({shown})")).map_err(unread(&shown))?,
     };
     check(&shown, found.is_file().then_some(found.len()))?;
@@ -38,7 +38,10 @@ pub fn patterns_at(path: &Path) -> Result<Option<Vec<u8>>, ContextError> {
 /// Reads the patterns that stand in a tree.
 pub(crate) fn patterns_in(files: &dyn Files) -> Result<Option<Vec<u8>>, ContextError> {
     let found = resolve(files, NAME.as_bytes()).and_then(|path| Some((files.info(&path)?, path)));
-    let Some((info, path)) = found else { return Ok(None) };
+    let Some((info, path)) = found else {
+        // A link that leads nowhere, or in circles.
+        return files.info(NAME.as_bytes()).map_or(Ok(None), |_| check(NAME, None).map(|()| None));
+    };
     check(NAME, (info.kind == Kind::File).then_some(info.size))?;
     let mut bytes = Vec::new();
     let read = files.open(&path)?.take(MAX).read_to_end(&mut bytes);
@@ -80,7 +83,7 @@ mod tests {
         assert_eq!(of().unwrap().as_deref(), Some(&b"a\n"[..]));
         std::fs::File::options().write(true).open(&path).unwrap().set_len(MAX + 1).unwrap();
         assert!(of().unwrap_err().to_string().contains("has more than 16777216 bytes"));
-        for target in [".", "/dev/zero", NAME] {
+        for target in [".", "/dev/zero", "nowhere", NAME] {
             std::fs::remove_file(&path).unwrap();
             std::os::unix::fs::symlink(target, &path).unwrap();
             assert!(of().is_err(), "{target}");

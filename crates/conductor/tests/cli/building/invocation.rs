@@ -65,6 +65,12 @@ fn a_context_is_a_stream_too() {
             ".\n./.dockerignore\n./Dockerfile\n./b\n./b/D\n./x\n./x/f\n"
         );
     }
+    // What the patterns would leave out is not known where they lead in circles.
+    let circle = context(&sandbox, "circle", &[("Dockerfile", "FROM busybox\nCOPY . /all\n"), ("secret", "s")]);
+    let archive = sandbox.work().join("circle.tar");
+    shell(&format!("cd {circle:?}; ln -s .dockerignore .dockerignore; tar -cf {archive:?} ."));
+    let said = sandbox.conductor(["build", "-"]).input(std::fs::read(archive).unwrap()).fails(1);
+    assert!(said.contains(".dockerignore is not a regular file"), "{said}");
     let tar = std::fs::read(sandbox.work().join("plain.tar")).unwrap();
     sandbox.conductor(["build", "--network", "none", "-t", "b", "-f", "b/D", "-"]).input(tar).run().success();
     assert_eq!(in_image(&sandbox, "b", "cat /b"), "b\n");
@@ -130,6 +136,17 @@ fn a_context_is_a_repository_or_an_address_too() {
         (changed.matches("CACHED").count(), in_image(&sandbox, "added", "cat /unpacked")),
         (2, "another\n".to_owned())
     );
+    // The repository itself stays where that is asked for.
+    let keeping = format!("FROM busybox\nADD --keep-git-dir=true {} /repo\n", address("a.git#v1"));
+    std::fs::write(from.join("Dockerfile"), keeping).unwrap();
+    told(&sandbox, &from, &["-t", "kept"]);
+    assert_eq!(
+        in_image(&sandbox, "kept", "ls -A /repo; ls /repo/.git/HEAD"),
+        ".git\nDockerfile\nsub\n/repo/.git/HEAD\n"
+    );
+    let keep = ["build", "--network", "none", "-t", "all", "--build-arg", "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1"];
+    sandbox.conductor(keep).arg(address("a.git#v1")).run().success();
+    assert_eq!(in_image(&sandbox, "all", "ls -A /all"), ".git\nDockerfile\nsub\n");
     std::fs::write(from.join("Dockerfile"), adding(&"0".repeat(64))).unwrap();
     assert!(build(&sandbox, &from, &[]).fails(1).contains("was wanted"));
     sandbox.assert_clean();

@@ -5,6 +5,7 @@ mod founding;
 mod invocation;
 mod layouts;
 mod outputs;
+mod registries;
 mod repeats;
 mod secrets;
 mod steps;

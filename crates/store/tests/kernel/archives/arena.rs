@@ -18,6 +18,8 @@ pub(super) struct Arena {
 impl Arena {
     /// Moves the calling thread, and what it starts from now on, in there.
     pub(super) fn enter() -> Self {
+        let is_covered = Path::new(env!("CARGO_TARGET_TMPDIR")).starts_with("/tmp");
+        assert!(!is_covered, "this test covers /tmp, so the checkout must lie elsewhere");
         // An index is mounted from a file of a disk; a tmpfs will not do.
         let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         namespace::unshare(&[NamespaceKind::Mount]).unwrap();
