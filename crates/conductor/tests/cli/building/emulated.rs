@@ -76,8 +76,14 @@ fn steps_for_another_machine_run_where_it_is_emulated() {
                 RUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]\nRUN echo $TARGETARCH $(uname -m) > /machine\n";
     let directory = context(&sandbox, "emulated", &[("Dockerfile", file)]);
     fs::copy("/bin/busybox", directory.join("busybox-amd64")).unwrap();
-    fs::copy(foreign, directory.join("busybox-arm64")).unwrap();
-    let said = build(&sandbox, &directory, &["--platform", "linux/arm64"]).fails(1);
+    fs::copy(&foreign, directory.join("busybox-arm64")).unwrap();
+    // A machine that nobody emulates, whatever this one's table has: the number in the ELF header is none.
+    let nobodys = directory.join("busybox-s390x");
+    fs::copy(foreign, &nobodys).unwrap();
+    let mut bytes = fs::read(&nobodys).unwrap();
+    bytes[18..20].copy_from_slice(&[0xed, 0xfe]);
+    fs::write(nobodys, bytes).unwrap();
+    let said = build(&sandbox, &directory, &["--platform", "linux/s390x"]).fails(1);
     assert!(said.contains("ENOEXEC") && said.contains("apt install qemu-user-static"), "{said}");
 
     let emulator = Emulator::register();

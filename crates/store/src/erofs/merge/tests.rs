@@ -180,6 +180,16 @@ fn hard_links_reach_lower_layers_and_survive_their_target() {
     assert_eq!(told(&merged(&layers), &layers), [("/", "/"), ("/d", "1")].map(own).into());
 }
 
+/// Adds a file below so many links, each of which leads to the one before it.
+fn chained(length: usize) -> Result<(), LayerError> {
+    let names: Vec<String> = (0..=length).map(|number| number.to_string()).collect();
+    let links = names.windows(2).map(|pair| (SYMLINK, pair[1].as_str(), pair[0].as_bytes()));
+    let file = format!("{length}/f");
+    let items: Vec<Item<'_>> =
+        [(DIR, "0", &b""[..])].into_iter().chain(links).chain([(FILE, &*file, &b""[..])]).collect();
+    Tree::new().add_layer(Cursor::new(layer(&items))).map(drop)
+}
+
 #[test]
 fn what_makes_no_sense_is_refused_with_its_reason() {
     assert!(matches!(refused(&[(FILE, "../a", b"")]), MergeError::Outside));
@@ -192,6 +202,12 @@ fn what_makes_no_sense_is_refused_with_its_reason() {
     assert!(matches!(refused(&[(SYMLINK, "a", b"")]), MergeError::Target { length: 0 }));
     let circle: [Item<'_>; 3] = [(SYMLINK, "a", b"b"), (SYMLINK, "b", b"a"), (FILE, "a/x", b"")];
     assert!(matches!(refused(&circle), MergeError::Resolve(ResolveError::Loop)));
+    let many = chained(41);
+    assert!(
+        matches!(many, Err(LayerError::Member { source: MergeError::Resolve(ResolveError::Loop), .. })),
+        "{many:?}"
+    );
+    assert!(chained(40).is_ok());
     let error = Tree::new().add_layer(Cursor::new(layer(&[(FILE, "ok", b"1"), (FILE, "../a", b"")]))).unwrap_err();
     assert_eq!(error.to_string(), "cannot take \"../a\" (at byte 1024 of the archive) into the image");
 }
