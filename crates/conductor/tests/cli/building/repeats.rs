@@ -150,17 +150,21 @@ fn equal_steps_are_made_once_in_one_build_and_in_two() {
 #[test]
 fn caches_are_shared_locked_or_private_as_they_say() {
     let sandbox = busybox();
-    let stage = |name: &str, sharing: &str| {
+    // Who has the cache waits a while for the other one: where both are to meet, for as long as a busy machine may need.
+    let stage = |name: &str, sharing: &str, tenths: u32| {
         format!(
-            "FROM busybox AS {name}\nRUN --mount=type=cache,target=/c,sharing={sharing} \
-             if [ -e /c/busy ]; then echo met > /r; else touch /c/busy; sleep 1; rm /c/busy; echo alone > /r; fi; echo {name} >> /c/log\n"
+            "FROM busybox AS {name}\nRUN --mount=type=cache,target=/c,sharing={sharing},id={sharing} \
+             if mkdir /c/busy; then \
+             for i in $(seq {tenths}); do [ -e /c/busy/met ] || sleep 0.1; done; rm -r /c/busy; echo alone > /r; \
+             else touch /c/busy/met; echo met > /r; fi; echo {name} >> /c/log\n"
         )
     };
-    for (sharing, expected) in [("locked", "alone alone"), ("private", "alone alone"), ("shared", "alone met")] {
+    let cases = [("locked", 10, "alone alone"), ("private", 10, "alone alone"), ("shared", 200, "alone met")];
+    for (sharing, tenths, expected) in cases {
         let file = format!(
             "{}{}FROM scratch\nCOPY --from=a /r /a\nCOPY --from=b /r /b\n",
-            stage("a", &format!("{sharing},id={sharing}")),
-            stage("b", &format!("{sharing},id={sharing}"))
+            stage("a", sharing, tenths),
+            stage("b", sharing, tenths)
         );
         let directory = context(&sandbox, sharing, &[("Dockerfile", &file)]);
         let out = sandbox.work().join(format!("out-{sharing}"));
