@@ -183,6 +183,13 @@ pub fn make_node(parent: impl AsFd, name: &OsStr, kind: FileType, mode: u32, dev
         .call(|| format!("mknodat({name:?}, {kind:?}, {}:{})", device.0, device.1))
 }
 
+/// Returns what stands under a name in the directory `parent`, and which device it is; a link is not followed.
+pub fn node_at(parent: impl AsFd, name: &OsStr) -> Result<(FileType, (u32, u32))> {
+    let stat = rustix::fs::statat(parent.as_fd(), name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+    let stat = stat.call(|| format!("fstatat({name:?})"))?;
+    Ok((FileType::from_raw_mode(stat.st_mode), device_numbers(stat.st_rdev)))
+}
+
 /// Sets owner and mode of a name in the directory `parent`, links not followed.
 pub fn set_owner_and_mode(parent: impl AsFd, name: &OsStr, uid: u32, gid: u32, mode: u32) -> Result<()> {
     use rustix::fs::{AtFlags, Gid, Uid};

@@ -164,8 +164,12 @@ impl RootFs {
             DeviceNumber::Fifo => (FileType::Fifo, (0, 0)),
         };
         match paths::make_node(&parent, name, kind, step.mode, number) {
-            // The image (or a bind) may bring its own /dev with the node in it.
-            Err(error) if error.errno() == sys::Errno::EXIST => return Ok(()),
+            // The image (or a bind) may bring its own /dev with the node in it. Anything else that stands there is an error
+            // (runtime-spec, config-linux.md, "Devices").
+            Err(error) if error.errno() == sys::Errno::EXIST => {
+                let there = paths::node_at(&parent, name)?;
+                return if there == (kind, number) { Ok(()) } else { Err(error) };
+            }
             done => done?,
         }
         paths::set_owner_and_mode(&parent, name, step.uid, step.gid, step.mode)

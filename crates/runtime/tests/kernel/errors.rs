@@ -46,6 +46,17 @@ fn a_working_directory_that_is_a_file_is_an_error() {
 }
 
 #[test]
+fn something_else_in_the_place_of_a_device_is_an_error() {
+    let device = |path: &str| json!([{ "path": path, "type": "c", "major": 1, "minor": 5 }]);
+    for path in ["/etc/passwd", "/etc"] {
+        let (_, text) = Case::sh("true").set("/linux/devices", device(path)).fails();
+        assert!(text.contains(path) && text.contains("EEXIST"), "{text}");
+    }
+    // The same device is as good as made.
+    Case::sh("echo runs").set("/linux/devices", device("/dev/zero")).run().says(&["runs"]);
+}
+
+#[test]
 fn a_memory_limit_too_low_to_start_says_so() {
     let case = Case::sh("true").set("/linux/resources", json!({ "memory": { "limit": 65_536 } }));
     match case.start() {

@@ -121,6 +121,12 @@ fn a_false_null_device_hides_nothing_and_is_told() {
     fs::write(case.rootfs().join("secret"), "secret").unwrap();
     symlink("/proc/sys/kernel/core_pattern", case.rootfs().join("dev/null")).unwrap();
     let (_, text) = case.fails();
+    assert!(text.contains("/dev/null") && text.contains("EEXIST"), "{text}");
+    // A spec may put another device there.
+    let zero = json!([{ "path": "/dev/null", "type": "c", "major": 1, "minor": 5 }]);
+    let case = Case::sh("true").set("/linux/devices", zero).set("/linux/maskedPaths", json!(["/secret"]));
+    fs::write(case.rootfs().join("secret"), "secret").unwrap();
+    let (_, text) = case.fails();
     assert!(text.contains("hide /secret") && text.contains("not the null device"), "{text}");
 }
 
