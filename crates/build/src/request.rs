@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::PathBuf;
 
+use cdi::Catalogue;
 use engine::{HostWish, Ulimit};
 use image::LayoutImage;
 use oci::{Platform, Reference};
@@ -160,13 +161,17 @@ impl Default for BuildRequest {
 /// Why an image that a build starts from could not be had.
 pub type BaseError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Who knows how to get images: from the store, from registries, or by making them.
+/// Who knows what there is beside the file and its contexts: images, from the store, from registries or made; files and repositories
+/// of other machines; devices of this one.
 pub trait Bases {
     /// Returns an image by its name, for a machine.
     fn image(&mut self, name: &Reference, platform: &Platform) -> Result<Image, BaseError>;
 
     /// Returns an image of a directory, for a machine.
     fn layout(&mut self, image: &LayoutImage, platform: &Platform) -> Result<Image, BaseError>;
+
+    /// Returns the devices that this machine offers by name.
+    fn devices(&mut self) -> Catalogue;
 
     /// Fetches a file for `ADD`, or finds that what was fetched before still holds; returns it and its name.
     fn fetch(&mut self, address: &str, checksum: Option<&str>) -> Result<Fetched, BaseError>;

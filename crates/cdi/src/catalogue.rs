@@ -71,18 +71,17 @@ impl Catalogue {
         }
     }
 
-    /// Returns the files that could not be read.
-    pub fn faults(&self) -> &[Fault] {
-        &self.faults
-    }
-
     /// Returns a device by its name.
     pub fn find(&self, name: &DeviceName) -> Result<&Device, CdiError> {
         if let Some(files) = self.conflicts.get(name) {
             return Err(CdiError::Conflict { name: name.clone(), files: Box::new(files.clone()) });
         }
-        let none = || CdiError::NoDevice { name: name.clone(), faults: self.faults.clone() };
-        self.devices.get(name).ok_or_else(none)
+        self.devices.get(name).ok_or_else(|| self.lacks(&name.to_string()))
+    }
+
+    /// Says that there is no such device, and which files could not be read: it may be in one of them.
+    pub fn lacks(&self, word: &str) -> CdiError {
+        CdiError::NoDevice { name: word.to_owned(), faults: self.faults.clone() }
     }
 
     /// Returns the devices that a word of `RUN --device` means: one by its name, the first or (`=*`) all of a kind, or all of a
@@ -192,7 +191,7 @@ mod tests {
         assert_eq!(names("v.com/d=*"), "bar baz foo");
         assert_eq!(names("c2"), "bar baz");
         assert_eq!(names("v.com/other"), "");
-        assert_eq!(catalogue.faults().len(), 2);
+        assert_eq!(catalogue.faults.len(), 2);
         let text = catalogue.find(&"v.com/d=qux".parse().unwrap()).unwrap_err().to_string();
         assert!(
             text.starts_with("this machine offers no device v.com/d=qux; ") && text.contains("bad.json: EOF"),

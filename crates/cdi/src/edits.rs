@@ -1,7 +1,7 @@
 //! What devices come to in a container: additions to its spec.
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use oci::runtime::{
     Hook, HookBuilder, Hooks, LinuxDevice, LinuxDeviceBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder,
@@ -35,12 +35,20 @@ impl Edits {
         *self == Self::default()
     }
 
-    /// Returns where something is mounted in the container.
-    pub fn mount_places(&self) -> impl Iterator<Item = &Path> {
-        self.all.mounts.iter().map(|mount| mount.container_path.as_path())
+    /// Returns where something is mounted in the container, or a node made.
+    pub fn places(&self) -> impl Iterator<Item = &Path> {
+        let mounts = self.all.mounts.iter().map(|mount| mount.container_path.as_path());
+        mounts.chain(self.all.device_nodes.iter().map(|node| node.path.as_path()))
     }
 
-    /// Completes the spec of a container. Nodes are as they are on the host, where their file does not say otherwise.
+    /// Looks up on the host what the files leave open: the numbers and the permissions of nodes.
+    pub fn looked_up(mut self) -> Result<Self, CdiError> {
+        let nodes = std::mem::take(&mut self.all.device_nodes);
+        self.all.device_nodes = nodes.into_iter().map(Node::completed).collect::<Result<_, _>>()?;
+        Ok(self)
+    }
+
+    /// Completes the spec of a container, by what was looked up. Reads nothing.
     pub fn apply(&self, spec: &mut Spec) -> Result<(), CdiError> {
         if self.is_empty() {
             return Ok(());
@@ -123,32 +131,22 @@ struct PlannedNode {
     rule: Option<LinuxDeviceCgroup>,
 }
 
+/// Plans a node, of which all is known by now. It belongs to whoever uses it in the container, unless its file says otherwise.
 fn plan_node(node: &Node, owner: (u32, u32)) -> Result<PlannedNode, CdiError> {
-    let said = match (node.kind.as_deref(), node.major, node.minor) {
-        (Some("p"), ..) => Some((LinuxDeviceType::P, 0, 0)),
-        (Some(kind), Some(major), Some(minor)) if !kind.is_empty() => Some((kind_of(kind), major, minor)),
-        _ => None,
-    };
-    let path = node.host_path.as_ref().unwrap_or(&node.path);
-    // Only what is not said is looked up: the node need not be there otherwise.
-    let looked = if said.is_none() { Some(look(path)?) } else { None };
-    let (kind, major, minor) = match (said, &looked) {
-        (Some(said), _) => said,
-        (None, Some(looked)) => (looked.kind, looked.major, looked.minor),
-        (None, None) => return Err(CdiError::NoNode(path.clone())),
-    };
+    let kind = node.kind.as_deref().map_or(LinuxDeviceType::C, kind_of);
+    let (major, minor) = (node.major.unwrap_or_default(), node.minor.unwrap_or_default());
     let mut device = LinuxDeviceBuilder::default().path(&node.path).typ(kind).major(major).minor(minor);
-    if let Some(mode) = node.file_mode.or(looked.map(|looked| looked.mode)) {
+    if let Some(mode) = node.file_mode {
         device = device.file_mode(mode);
     }
-    // As whoever uses it in the container, unless the file says otherwise.
-    let device =
-        device.uid(node.uid.unwrap_or(owner.0)).gid(node.gid.unwrap_or(owner.1)).build().map_err(incomplete)?;
+    let (uid, gid) = (node.uid.unwrap_or(owner.0), node.gid.unwrap_or(owner.1));
+    let device = device.uid(uid).gid(gid).build().map_err(incomplete)?;
+    if kind == LinuxDeviceType::P {
+        return Ok(PlannedNode { device, rule: None });
+    }
     let access = node.permissions.clone().filter(|access| !access.is_empty()).unwrap_or_else(|| "rwm".to_owned());
-    let rule = matches!(kind, LinuxDeviceType::B | LinuxDeviceType::C | LinuxDeviceType::U).then(|| {
-        LinuxDeviceCgroupBuilder::default().allow(true).typ(kind).major(major).minor(minor).access(access).build()
-    });
-    Ok(PlannedNode { device, rule: rule.transpose().map_err(incomplete)? })
+    let rule = LinuxDeviceCgroupBuilder::default().allow(true).typ(kind).major(major).minor(minor).access(access);
+    Ok(PlannedNode { device, rule: Some(rule.build().map_err(incomplete)?) })
 }
 
 fn kind_of(word: &str) -> LinuxDeviceType {
@@ -160,25 +158,35 @@ fn kind_of(word: &str) -> LinuxDeviceType {
     }
 }
 
-/// What the host says of a node.
-struct Looked {
-    kind: LinuxDeviceType,
-    major: i64,
-    minor: i64,
-    mode: u32,
-}
-
-fn look(path: &PathBuf) -> Result<Looked, CdiError> {
-    let found = std::fs::metadata(path).call(|| format!("stat({})", path.display()));
-    let found = found.map_err(|source| CdiError::Node { path: path.clone(), source })?;
-    let kind = match found.file_type() {
-        kind if kind.is_char_device() => LinuxDeviceType::C,
-        kind if kind.is_block_device() => LinuxDeviceType::B,
-        kind if kind.is_fifo() => LinuxDeviceType::P,
-        _ => return Err(CdiError::NoNode(path.clone())),
-    };
-    let (major, minor) = sys::path::device_numbers(found.rdev());
-    Ok(Looked { kind, major: major.into(), minor: minor.into(), mode: found.mode() & 0o7777 })
+impl Node {
+    /// Asks the host for what the file does not say. A node of which all is said need not be there.
+    fn completed(self) -> Result<Self, CdiError> {
+        let is_said = match self.kind.as_deref() {
+            Some("p") => true,
+            Some("b" | "c" | "u") => self.major.is_some() && self.minor.is_some(),
+            _ => false,
+        };
+        if is_said {
+            return Ok(self);
+        }
+        let path = self.host_path.as_ref().unwrap_or(&self.path);
+        let found = path.metadata().call(|| format!("stat({})", path.display()));
+        let found = found.map_err(|source| CdiError::Node { path: path.clone(), source })?;
+        let kind = match found.file_type() {
+            kind if kind.is_char_device() => "c",
+            kind if kind.is_block_device() => "b",
+            kind if kind.is_fifo() => "p",
+            _ => return Err(CdiError::NoNode(path.clone())),
+        };
+        let (major, minor) = sys::path::device_numbers(found.rdev());
+        Ok(Self {
+            kind: Some(kind.to_owned()),
+            major: Some(major.into()),
+            minor: Some(minor.into()),
+            file_mode: self.file_mode.or(Some(found.mode() & 0o7777)),
+            ..self
+        })
+    }
 }
 
 fn plan_mount(mount: &FileMount) -> Result<Mount, CdiError> {

@@ -4,7 +4,7 @@
 //! Vendors put files into [`DIRECTORIES`], each with the devices of one kind. [`Catalogue::read`] reads them;
 //! [`Catalogue::find`] returns a device by its name, and [`Edits`] are what devices come to: nodes, mounts, variables, hooks.
 //!
-//! A file that cannot be read costs the devices that are in it and no others; [`Catalogue::faults`] tells of it.
+//! A file that cannot be read costs the devices that are in it and no others; the error about such a device tells of it.
 
 mod catalogue;
 mod edits;
@@ -25,7 +25,7 @@ pub enum CdiError {
     #[error("this machine offers no device {name}{}", reasons(.faults))]
     NoDevice {
         /// What was asked for.
-        name: DeviceName,
+        name: String,
         /// Files that could not be read: it may be in one of them.
         faults: Vec<Fault>,
     },

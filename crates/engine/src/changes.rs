@@ -20,7 +20,7 @@ use sys::process::{self, Child, ExitStatus, Fork};
 use crate::error::Doing;
 use crate::layout::Layout;
 use crate::ledger::{self, Owner};
-use crate::{Container, Engine, Error, spec};
+use crate::{Container, Engine, Error, devices, spec};
 
 impl Engine {
     /// Lists what a container changed of its image's files, in order.
@@ -128,9 +128,10 @@ fn copy_attributes(from: &Path, to: &Path) -> sys::Result<()> {
     chown(to, Some(stat.uid()), Some(stat.gid())).call(|| format!("chown({})", to.display()))
 }
 
-/// Where mounts are: what the engine made there is no work of the container.
+/// Where mounts and devices are: what the engine made there is no work of the container.
 pub(crate) fn unseen(container: &Container) -> BTreeSet<Vec<u8>> {
-    let places = spec::mount_places(&container.request);
+    let mut places = spec::mount_places(&container.request);
+    places.extend(devices::places(&container.request.devices));
     places.iter().map(|place| place.strip_prefix("/").unwrap_or(place).as_os_str().as_bytes().to_vec()).collect()
 }
 

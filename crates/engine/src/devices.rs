@@ -116,12 +116,20 @@ pub(crate) fn grant(requests: &[DeviceRequest]) -> Result<Granted, DeviceError> 
             nodes.push((device.clone(), rule(&device, access)?));
         }
     }
-    Ok(Granted { nodes, edits: edits(requests)? })
+    Ok(Granted { nodes, edits: edits(requests)?.looked_up()? })
 }
 
-/// Returns where the devices of a request mount something, as far as that can be told.
-pub(crate) fn mount_places(requests: &[DeviceRequest]) -> Vec<PathBuf> {
-    edits(requests).map(|edits| edits.mount_places().map(Path::to_owned).collect()).unwrap_or_default()
+/// Returns where the devices of a request mount something or have nodes, as far as that can be told.
+pub(crate) fn places(requests: &[DeviceRequest]) -> Vec<PathBuf> {
+    let nodes = requests.iter().filter_map(|request| match request {
+        DeviceRequest::Node { source, target, .. } => Some(device_nodes(source, target)),
+        DeviceRequest::Named(_) => None,
+    });
+    let mut places: Vec<_> = nodes.flatten().map(|device| device.path().clone()).collect();
+    if let Ok(edits) = edits(requests) {
+        places.extend(edits.places().map(Path::to_owned));
+    }
+    places
 }
 
 fn edits(requests: &[DeviceRequest]) -> Result<Edits, cdi::CdiError> {

@@ -1,6 +1,6 @@
 //! `RUN --device`: which devices of this machine a command gets.
 
-use cdi::{Catalogue, DIRECTORIES, Device, DeviceName};
+use cdi::{Device, DeviceName};
 use dockerfile::Span;
 
 use super::plan::Planner;
@@ -14,13 +14,12 @@ impl Planner<'_> {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let catalogue = Catalogue::read(DIRECTORIES);
+        let catalogue = self.bases.devices();
         let mut names = Vec::new();
         for device in wanted {
             let found = catalogue.matching(&device.name);
             if found.is_empty() {
-                let faults = catalogue.faults().iter().map(|fault| format!("; {fault}")).collect::<String>();
-                let none = format!("this machine offers no device {}{faults}", device.name);
+                let none = catalogue.lacks(&device.name).to_string();
                 if device.required {
                     return Err(self.wrong(span, none));
                 }

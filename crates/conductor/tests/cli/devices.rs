@@ -48,6 +48,8 @@ fn a_node_of_the_host_is_there_with_the_access_that_was_given() {
     run("/dev/fuse:/dev/mine", look).run().success();
     // Of a directory, all that is below it.
     assert!(run("/dev/net:/dev/net", "ls /dev/net").ok().contains("tun"));
+    let said = run("/dev/fuse:/etc/passwd", "true").fails(125);
+    assert!(said.contains("/etc/passwd") && said.contains("EEXIST"), "{said}");
     let said = run("/dev/nothing", "true").fails(125);
     assert!(said.contains("/dev/nothing is neither a device nor a directory with devices"), "{said}");
     let said = run("fuse", "true").fails(125);
@@ -99,7 +101,8 @@ fn a_step_of_a_build_has_the_devices_it_names() {
         let variable = name.to_uppercase();
         format!(
             "- name: {name}\n  annotations: {{org.mobyproject.buildkit.device.class: {class}}}\n  containerEdits:\n    \
-             env: [{variable}=injected]\n    mounts:\n    - {{hostPath: {}, containerPath: /opt/lib/{name}.so}}\n",
+             env: [{variable}=injected]\n    mounts:\n    - {{hostPath: {}, containerPath: /opt/lib/{name}.so}}\n    \
+             deviceNodes: [{{path: /opt/dev/{name}, hostPath: /dev/fuse}}]\n",
             library.display()
         )
     };

@@ -29,7 +29,7 @@ pub(crate) fn mount_places(request: &CreateRequest) -> Vec<PathBuf> {
     let files = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"].map(PathBuf::from);
     let kernel = kernel_mounts(request).into_iter().map(|mount| mount.destination().clone());
     let volumes = request.mounts.iter().map(|mount| mount.target.clone());
-    kernel.chain(files).chain(volumes).chain(crate::devices::mount_places(&request.devices)).collect()
+    kernel.chain(files).chain(volumes).collect()
 }
 
 fn kernel_mounts(request: &CreateRequest) -> Vec<Mount> {

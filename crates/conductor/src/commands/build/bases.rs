@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use attest::Material;
 use build::{BaseError, Bases, Fetched};
+use cdi::{Catalogue, DIRECTORIES};
 use engine::Engine;
 use image::{BootstrapOptions, LayoutImage, PullOptions, Silent};
 use oci::{Platform, Reference};
@@ -120,6 +121,10 @@ impl Bases for Finder<'_> {
 
     fn layout(&mut self, image: &LayoutImage, platform: &Platform) -> Result<Image, BaseError> {
         Ok(image::take_image(self.engine.store(), image, platform, &self.recorder)?)
+    }
+
+    fn devices(&mut self) -> Catalogue {
+        Catalogue::read(DIRECTORIES)
     }
 
     fn fetch(&mut self, address: &str, checksum: Option<&str>) -> Result<Fetched, BaseError> {
